@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * client.h - what answers a VM's requests: one device, its inbox, its counters.
+ *
+ * Flow:    router -> client -> device.handle(), by a plain call on the sweeping poller, or through
+ *          `inbox` when the client lives on another one.
+ * Threads: built by control, then written only by the poller the client lives on; counters and
+ *          histogram may be read by anybody.
+ * Memory:  owned by the topology; the inbox too.
+ */
+#ifndef CLIENTS_CLIENT_H
+#define CLIENTS_CLIENT_H
+
+#include "clients/device.h"
+
+#define CLIENT_NAME_MAX 15
+
+struct histogram;
+struct inbox;
+
+struct client {
+    struct device *device;
+    struct inbox *inbox;       /* NULL: lives on the poller that sweeps its VM */
+    struct histogram *latency; /* ticks from claim to completion */
+    bool is_default;           /* takes what no range matches; kernel_handled stays 0 */
+    _Atomic uint64_t accesses;
+    _Atomic uint64_t errors; /* handle() failed: answered with all-ones */
+    char name[CLIENT_NAME_MAX + 1];
+};
+
+#endif

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * config.h - the configuration file as plain data.
+ *
+ * Flow:    config_load: file -> libyaml events -> tree -> checks against tables of keys -> struct
+ *          config. What only the machine can tell (does that CPU exist?) is checked by the server,
+ *          which reports through config_report with the marks kept here.
+ * Threads: control thread, before any other thread starts.
+ * Memory:  one struct config owns every string and array below it; config_destroy frees all.
+ * Errors:  every problem of the file is reported, in file order, each with file:line:column, what
+ *          was expected and, where it helps, a suggestion; nothing is half applied.
+ * Limits:  file 1 MiB, nesting 16, 16 pollers, 64 VMs, 1024 clients, 65,536 ranges a VM.
+ */
+#ifndef CONFIG_CONFIG_H
+#define CONFIG_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#define CONFIG_NAME_MAX 15
+
+/* Where a value stands in the file, both from 1; line 0: not in the file (a default). */
+struct config_mark {
+    uint32_t line;
+    uint32_t column;
+};
+
+/* ---- device options: the tables come from the devices, through the server --------------------- */
+
+enum config_option_kind {
+    CONFIG_OPTION_NUMBER,
+    CONFIG_OPTION_SIZE,
+    CONFIG_OPTION_BOOL,
+    CONFIG_OPTION_STRING,
+    CONFIG_OPTION_CHOICE,
+    CONFIG_OPTION_STREAM,
+    CONFIG_OPTION_RECORDS,
+};
+
+/* Same meaning as struct device_option of clients/device.h, which this folder may not include. */
+struct config_option {
+    const char *name;
+    enum config_option_kind kind;
+    bool required;
+    const char *default_text;
+    uint64_t minimum;
+    uint64_t maximum;
+    const char *const *choices;
+    const struct config_option *fields;
+    size_t field_count;
+    const char *help;
+};
+
+struct config_device_kind {
+    const char *name;
+    const char *summary;
+    const struct config_option *options;
+    size_t option_count;
+};
+
+/* One value, in the order of the kind's options; defaults are filled in. */
+struct config_value {
+    uint64_t number;    /* NUMBER, SIZE (bytes), BOOL (0 or 1), CHOICE (index) */
+    const char *string; /* STRING, STREAM */
+    const struct config_value *const *records;
+    size_t record_count;
+    struct config_mark mark;
+};
+
+/* ---- the file --------------------------------------------------------------------------------- */
+
+enum config_idle { CONFIG_IDLE_SPIN, CONFIG_IDLE_PAUSE, CONFIG_IDLE_YIELD, CONFIG_IDLE_SLEEP };
+enum config_source { CONFIG_SOURCE_MEMFD };
+enum config_range_type { CONFIG_RANGE_PORTIO, CONFIG_RANGE_MMIO }; /* equal the ABI's 0 and 1 */
+
+#define CONFIG_CPU_ANY UINT32_MAX /* the server chooses */
+
+struct config_server {
+    const char *socket;           /* path of the Unix socket; default /run/ioreqd/ioreqd.sock */
+    bool lock_memory;             /* default true */
+    uint64_t settle_ns;           /* how long SIGTERM waits for clients; default 1 s, 1 ms..60 s */
+    const uint32_t *allowed_uids; /* [allowed_uid_count], beside root and the server's own */
+    size_t allowed_uid_count;
+    struct config_mark socket_mark;
+    struct config_mark lock_memory_mark;
+};
+
+struct config_poller {
+    const char *name;
+    uint32_t cpu; /* or CONFIG_CPU_ANY */
+    enum config_idle idle; /* default spin */
+    uint64_t idle_sleep_ns; /* idle: sleep - how long one sleep is; default 50 us, 1 us..10 ms */
+    bool sandbox; /* kill the process on any system call of this poller; default true */
+    struct config_mark mark;
+    struct config_mark cpu_mark;
+    struct config_mark sandbox_mark;
+};
+
+struct config_vm {
+    const char *name;
+    uint32_t vcpus; /* 1..16 */
+    enum config_source source;
+    uint32_t poller;         /* index into pollers */
+    uint32_t default_client; /* index into clients, or CONFIG_NO_CLIENT */
+    struct config_mark mark;
+};
+#define CONFIG_NO_CLIENT UINT32_MAX
+
+struct config_range {
+    uint64_t first; /* inclusive */
+    uint64_t last;  /* inclusive */
+    enum config_range_type type;
+    struct config_mark mark;
+};
+
+struct config_client {
+    const char *name;
+    uint32_t vm;     /* index into vms */
+    uint32_t poller; /* index into pollers; default: the VM's */
+    uint32_t device; /* index into the device kinds given to config_load */
+    const struct config_value *values; /* [option_count of the kind] */
+    const struct config_range *ranges; /* [range_count] */
+    size_t range_count;
+    struct config_mark mark;
+};
+
+struct config {
+    const char *path;
+    struct config_server server;
+    const struct config_poller *pollers; /* [poller_count], at least 1 */
+    size_t poller_count;
+    const struct config_vm *vms; /* [vm_count], at least 1 */
+    size_t vm_count;
+    const struct config_client *clients; /* [client_count] */
+    size_t client_count;
+    size_t problem_count; /* reported so far; a config with problems must not be used */
+    FILE *report;         /* where problems go; not owned */
+};
+
+/*
+ * Loads and checks path against kinds [kind_count]. Problems are written to report, one a line with
+ * the offending line and a caret below. *config is set, and owned by the caller, whenever 0 or
+ * -EINVAL is returned.
+ * 0: usable. -EINVAL: problems reported. -ENOMEM. Other negative errno: the file cannot be read
+ * (reported as path: reason).
+ */
+int config_load(const char *path, const struct config_device_kind *kinds, size_t kind_count,
+                FILE *report, struct config **config);
+
+/* Reports one more problem found by the server, in the same form, and counts it. */
+__attribute__((format(printf, 3, 4))) void config_report(struct config *config,
+                                                         struct config_mark mark,
+                                                         const char *format, ...);
+
+void config_destroy(struct config *config);
+
+#endif

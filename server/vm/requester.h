@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * requester.h - the hypervisor's side of one VM's page.
+ *
+ * Flow:    requester_attach: ask ioreqd for the VM's page over its socket -> requester_access, once
+ *          per trapped access: fill the slot, PENDING, spin for COMPLETE, take the value, FREE.
+ * Threads: attach and detach: one. requester_access: one thread a vCPU; different vCPUs at once.
+ * Memory:  the page is mapped shared; struct requester belongs to the caller of attach.
+ * Errors:  the server vanishing ends every waiting access with -ESHUTDOWN within milliseconds.
+ * Source:  shared slot protocol of <linux/acrn.h>; ACRN hypervisor, dm/io_req.c (facts).
+ */
+#ifndef SERVER_VM_REQUESTER_H
+#define SERVER_VM_REQUESTER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct requester;
+
+/* One access as a hypervisor puts it into a slot. Not checked here: a test may send nonsense. */
+struct requester_access {
+    uint64_t address;
+    uint64_t value; /* write: data; read: the answer on return */
+    uint64_t size_bytes;
+    uint32_t type;      /* enum request_type */
+    uint32_t direction; /* enum request_direction */
+};
+
+/*
+ * Attaches to the VM called vm_name of the server listening on socket_path.
+ * 0, or a negative errno with one line in error [error_bytes]: -ECONNREFUSED or -ENOENT no server
+ * there, -ENOENT no such VM, -EBUSY somebody else plays that VM, -EPERM the server refuses this user.
+ */
+int requester_attach(const char *socket_path, const char *vm_name, struct requester **requester,
+                     char *error, size_t error_bytes);
+void requester_detach(struct requester *requester);
+
+uint32_t requester_vcpu_count(const struct requester *requester);
+
+/* Makes one access as vcpu and waits for its answer by polling. 0; -ESHUTDOWN: the server is gone
+ * or requester_stop was called; -EPROTO: the slot was not FREE, so on ACRN the guest would get #GP. */
+int requester_access(struct requester *requester, uint32_t vcpu, struct requester_access *access);
+
+/* Any thread, signal-safe: lets every waiting and later access return -ESHUTDOWN. */
+void requester_stop(struct requester *requester);
+
+#endif
