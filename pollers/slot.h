@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * slot.h - the only file that touches the shared page.
+ *
+ * Flow:    FREE -> PENDING -> PROCESSING -> COMPLETE -> FREE. The server moves PENDING on to
+ *          PROCESSING and COMPLETE; FREE and COMPLETE belong to the hypervisor.
+ * Threads: the other side is another machine as far as C is concerned: it may change any word at
+ *          any time. Each function reads a word at most once, with one instruction, into private
+ *          memory; nothing is decided on what the page says afterwards.
+ * Memory:  4096 bytes, 16 slots of 256 bytes, mapped by a page source.
+ * Errors:  none; checking is check.h's work.
+ * Source:  <linux/acrn.h>.
+ *
+ * PENDING is 0: a page of zeroes reads as 16 pending port reads of no bytes.
+ */
+#ifndef POLLERS_SLOT_H
+#define POLLERS_SLOT_H
+
+#include "clients/request.h"
+
+#include <linux/acrn.h>
+#include <stdatomic.h>
+#include <stddef.h>
+
+#define SLOT_COUNT ACRN_IO_REQUEST_MAX
+#define PAGE_BYTES 4096
+
+enum slot_state {
+    SLOT_PENDING = ACRN_IOREQ_STATE_PENDING,
+    SLOT_COMPLETE = ACRN_IOREQ_STATE_COMPLETE,
+    SLOT_PROCESSING = ACRN_IOREQ_STATE_PROCESSING,
+    SLOT_FREE = ACRN_IOREQ_STATE_FREE,
+};
+
+_Static_assert(SLOT_COUNT == 16, "16 slots a page");
+_Static_assert(sizeof(struct acrn_io_request_buffer) == PAGE_BYTES, "one page");
+_Static_assert(sizeof(struct acrn_io_request) == 256, "slot size");
+_Static_assert(offsetof(struct acrn_io_request, type) == 0, "ABI");
+_Static_assert(offsetof(struct acrn_io_request, completion_polling) == 4, "ABI");
+_Static_assert(offsetof(struct acrn_io_request, reqs) == 64, "ABI");
+_Static_assert(offsetof(struct acrn_io_request, kernel_handled) == 132, "ABI");
+_Static_assert(offsetof(struct acrn_io_request, processed) == 136, "ABI");
+_Static_assert(offsetof(struct acrn_pio_request, address) == 8, "ABI");
+_Static_assert(offsetof(struct acrn_mmio_request, address) == 8, "ABI");
+_Static_assert(offsetof(struct acrn_pio_request, size) == 16, "ABI");
+_Static_assert(offsetof(struct acrn_mmio_request, size) == 16, "ABI");
+_Static_assert(offsetof(struct acrn_pci_request, size) == 16, "ABI");
+_Static_assert(offsetof(struct acrn_pio_request, value) == 24, "ABI");
+_Static_assert(offsetof(struct acrn_mmio_request, value) == 24, "ABI");
+_Static_assert(offsetof(struct acrn_pci_request, value) == 24, "ABI");
+_Static_assert(offsetof(struct acrn_pci_request, bus) == 28, "ABI");
+_Static_assert(offsetof(struct acrn_pci_request, dev) == 32, "ABI");
+_Static_assert(offsetof(struct acrn_pci_request, func) == 36, "ABI");
+_Static_assert(offsetof(struct acrn_pci_request, reg) == 40, "ABI");
+_Static_assert(SLOT_PENDING == 0 && SLOT_COMPLETE == 1, "ABI");
+_Static_assert(SLOT_PROCESSING == 2 && SLOT_FREE == 3, "ABI");
+_Static_assert((int)REQUEST_PORTIO == ACRN_IOREQ_TYPE_PORTIO, "ABI");
+_Static_assert((int)REQUEST_MMIO == ACRN_IOREQ_TYPE_MMIO, "ABI");
+_Static_assert((int)REQUEST_PCICFG == ACRN_IOREQ_TYPE_PCICFG, "ABI");
+_Static_assert((int)REQUEST_READ == ACRN_IOREQ_DIR_READ, "ABI");
+_Static_assert((int)REQUEST_WRITE == ACRN_IOREQ_DIR_WRITE, "ABI");
+
+/* A slot's words as they were when they were read. Nothing in here has been checked. */
+struct slot_copy {
+    uint64_t address;
+    uint64_t size_bytes;
+    uint64_t value; /* PCICFG: low half the value, high half the bus */
+    uint32_t type;
+    uint32_t direction;
+    uint32_t completion_polling;
+    uint32_t dev, func, reg; /* PCICFG only */
+};
+
+/* Acquire: pairs with the requester's release of PENDING; what it wrote before is then visible. */
+static inline uint32_t slot_state(const struct acrn_io_request *slot)
+{
+    return __atomic_load_n(&slot->processed, __ATOMIC_ACQUIRE);
+}
+
+/* Relaxed loads throughout: ordered by the acquire of slot_state; atomic so that each is one load. */
+static inline void slot_copy_out(const struct acrn_io_request *slot, struct slot_copy *copy)
+{
+    const struct acrn_mmio_request *mmio = &slot->reqs.mmio_request;
+    copy->type = __atomic_load_n(&slot->type, __ATOMIC_RELAXED);
+    copy->completion_polling = __atomic_load_n(&slot->completion_polling, __ATOMIC_RELAXED);
+    copy->direction = __atomic_load_n(&mmio->direction, __ATOMIC_RELAXED);
+    copy->address = __atomic_load_n(&mmio->address, __ATOMIC_RELAXED);
+    copy->size_bytes = __atomic_load_n(&mmio->size, __ATOMIC_RELAXED);
+    copy->value = __atomic_load_n(&mmio->value, __ATOMIC_RELAXED);
+    if (copy->type == REQUEST_PCICFG) {
+        const struct acrn_pci_request *pci = &slot->reqs.pci_request;
+        copy->dev = __atomic_load_n(&pci->dev, __ATOMIC_RELAXED);
+        copy->func = __atomic_load_n(&pci->func, __ATOMIC_RELAXED);
+        copy->reg = __atomic_load_n(&pci->reg, __ATOMIC_RELAXED);
+    }
+}
+
+/*
+ * PENDING -> PROCESSING. kernel_handled goes first: whoever sees PROCESSING decides by it. False:
+ * the slot was taken back (VM reset) since it was read; it is the hypervisor's again.
+ */
+static inline bool slot_claim(struct acrn_io_request *slot, bool for_default_client)
+{
+    uint32_t expected = SLOT_PENDING;
+    __atomic_store_n(&slot->kernel_handled, for_default_client ? 0u : 1u, __ATOMIC_RELAXED);
+    /* Release: pairs with an external default client's acquire of PROCESSING. */
+    return __atomic_compare_exchange_n(&slot->processed, &expected, SLOT_PROCESSING, false,
+                                       __ATOMIC_RELEASE, __ATOMIC_RELAXED);
+}
+
+/* Puts the answer of a read where the requester looks for it: 32 bits, for MMIO and WP 64. */
+static inline void slot_answer(struct acrn_io_request *slot, uint32_t type, uint64_t value)
+{
+    if (type == REQUEST_PORTIO || type == REQUEST_PCICFG)
+        __atomic_store_n(&slot->reqs.pio_request.value, (uint32_t)value, __ATOMIC_RELAXED);
+    else
+        __atomic_store_n(&slot->reqs.mmio_request.value, value, __ATOMIC_RELAXED);
+}
+
+/* Release: pairs with the requester's acquire of COMPLETE; it then sees the answer. */
+static inline void slot_complete(struct acrn_io_request *slot)
+{
+    __atomic_store_n(&slot->processed, SLOT_COMPLETE, __ATOMIC_RELEASE);
+}
+
+/* Hands all slots to the requester. Only while no requester can see the page. */
+static inline void slots_free_all(struct acrn_io_request *slots)
+{
+    for (uint32_t i = 0; i < SLOT_COUNT; i++)
+        __atomic_store_n(&slots[i].processed, SLOT_FREE, __ATOMIC_RELEASE);
+}
+
+#endif
