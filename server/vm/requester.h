@@ -12,6 +12,7 @@
 #ifndef SERVER_VM_REQUESTER_H
 #define SERVER_VM_REQUESTER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -19,8 +20,8 @@ struct requester;
 
 /* One access as a hypervisor puts it into a slot. Not checked here: a test may send nonsense. */
 struct requester_access {
-    uint64_t address;
-    uint64_t value; /* write: data; read: the answer on return */
+    uint64_t address; /* PCICFG: bus << 20 | dev << 15 | func << 12 | reg */
+    uint64_t value;   /* write: data; read: the answer on return */
     uint64_t size_bytes;
     uint32_t type;      /* enum request_type */
     uint32_t direction; /* enum request_direction */
@@ -29,7 +30,8 @@ struct requester_access {
 /*
  * Attaches to the VM called vm_name of the server listening on socket_path.
  * 0, or a negative errno with one line in error [error_bytes]: -ECONNREFUSED or -ENOENT no server
- * there, -ENOENT no such VM, -EBUSY somebody else plays that VM, -EPERM the server refuses this user.
+ * there, -ENOENT no such VM, -EBUSY somebody else plays that VM, -EPERM the server refuses this
+ * user.
  */
 int requester_attach(const char *socket_path, const char *vm_name, struct requester **requester,
                      char *error, size_t error_bytes);
@@ -38,10 +40,15 @@ void requester_detach(struct requester *requester);
 uint32_t requester_vcpu_count(const struct requester *requester);
 
 /* Makes one access as vcpu and waits for its answer by polling. 0; -ESHUTDOWN: the server is gone
- * or requester_stop was called; -EPROTO: the slot was not FREE, so on ACRN the guest would get #GP. */
+ * or requester_stop was called; -EPROTO: the slot was not FREE, so on ACRN the guest would get #GP;
+ * -EINVAL: no such vCPU. The answer is what the server wrote, all 64 (MMIO, WP) or 32 bits of it.
+ */
 int requester_access(struct requester *requester, uint32_t vcpu, struct requester_access *access);
 
 /* Any thread, signal-safe: lets every waiting and later access return -ESHUTDOWN. */
 void requester_stop(struct requester *requester);
+
+/* True once every access fails: the server is gone, or requester_stop was called. */
+bool requester_is_over(const struct requester *requester);
 
 #endif

@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "server/vm/requester.h"
+
+#include "pollers/slot.h"
+#include "pollers/ticks.h"
+#include "server/wire.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/*
+ * How long to spin before giving the CPU away. With vCPU and poller on cores of their own the
+ * answer is there long before. Where they share one (two cores, a busy machine) the poller cannot
+ * run while we spin: then yield, again after each further round.
+ */
+#define SPINS_BEFORE_YIELD   1024u
+#define SPINS_BETWEEN_YIELDS 64u
+
+struct requester {
+    struct acrn_io_request *slots; /* [SLOT_COUNT], shared with the server */
+    uint32_t vcpu_count;
+    int socket_fd; /* its hang-up is the server's death */
+    int wake_fd;   /* eventfd: ends the watcher */
+    pthread_t watcher;
+    _Atomic bool is_over; /* set by the watcher or requester_stop, read by every access */
+};
+
+static int fail(char *error, size_t error_bytes, int result, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+static int fail(char *error, size_t error_bytes, int result, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(error, error_bytes, format, arguments);
+    va_end(arguments);
+    return result;
+}
+
+/* Nothing is ever said on an attached connection, so any event on it is its end. */
+static void *requester_watch(void *argument)
+{
+    struct requester *requester = argument;
+    struct pollfd entries[2] = {
+        {.fd = requester->socket_fd, .events = POLLIN | POLLRDHUP},
+        {.fd = requester->wake_fd, .events = POLLIN},
+    };
+    while (poll(entries, 2, -1) < 0 && errno == EINTR)
+        ;
+    requester_stop(requester);
+    return NULL;
+}
+
+/* Maps the page that came with the reply; fd stays the caller's. */
+static int requester_map(struct requester *requester, int fd, char *error, size_t error_bytes)
+{
+    struct stat status;
+    if (fstat(fd, &status) != 0 || status.st_size != PAGE_BYTES)
+        return fail(error, error_bytes, -EPROTO, "the server handed over no %d-byte page",
+                    PAGE_BYTES);
+    /* An unsealed page could be cut off under us: SIGBUS in every vCPU. */
+    int seals = fcntl(fd, F_GET_SEALS);
+    if (seals < 0 || (seals & F_SEAL_SHRINK) == 0)
+        return fail(error, error_bytes, -EPROTO,
+                    "the server's page is not sealed against shrinking");
+    void *page = mmap(NULL, PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (page == MAP_FAILED)
+        return fail(error, error_bytes, -errno, "cannot map the server's page: %s",
+                    strerror(errno));
+    requester->slots = page;
+    return 0;
+}
+
+static int requester_parse_attached(struct requester *requester, const char *text)
+{
+    static const char key[] = "vcpus=";
+    if (strncmp(text, key, sizeof(key) - 1) != 0)
+        return -EPROTO;
+    const char *digits = text + sizeof(key) - 1;
+    char *end;
+    unsigned long count = strtoul(digits, &end, 10);
+    if (*digits < '0' || *digits > '9' || *end != '\0' || count < 1 || count > SLOT_COUNT)
+        return -EPROTO;
+    requester->vcpu_count = (uint32_t)count;
+    return 0;
+}
+
+/* The dialogue up to the mapped page. */
+static int requester_handshake(struct requester *requester, const char *socket_path,
+                               const char *vm_name, char *error, size_t error_bytes)
+{
+    requester->socket_fd = wire_connect(socket_path);
+    if (requester->socket_fd < 0)
+        return fail(error, error_bytes, requester->socket_fd,
+                    "no server on %s: %s (start ioreqd, or name its socket with --socket)",
+                    socket_path, strerror(-requester->socket_fd));
+    char line[WIRE_LINE_MAX];
+    int page_fd = -1;
+    int result = wire_send_line(requester->socket_fd, "attach %s", vm_name);
+    if (result == 0)
+        result = wire_receive_line(requester->socket_fd, line, sizeof(line), &page_fd);
+    if (result != 0)
+        return fail(error, error_bytes, result, "the server on %s does not answer: %s", socket_path,
+                    strerror(-result));
+    const char *text;
+    result = wire_parse_reply(line, &text);
+    if (result != 0) {
+        fail(error, error_bytes, 0, "the server refuses VM '%s': %s", vm_name,
+             *text ? text : strerror(-result));
+    } else if (page_fd < 0 || requester_parse_attached(requester, text) != 0) {
+        result = fail(error, error_bytes, -EPROTO, "the server's reply makes no sense: '%s'", line);
+    } else {
+        result = requester_map(requester, page_fd, error, error_bytes);
+    }
+    if (page_fd >= 0)
+        close(page_fd); /* the mapping keeps the page */
+    return result;
+}
+
+/* Gives back whatever the requester holds; the watcher must have ended. */
+static void requester_release(struct requester *requester)
+{
+    if (requester->slots)
+        munmap(requester->slots, PAGE_BYTES);
+    if (requester->socket_fd >= 0)
+        close(requester->socket_fd);
+    if (requester->wake_fd >= 0)
+        close(requester->wake_fd);
+    free(requester);
+}
+
+int requester_attach(const char *socket_path, const char *vm_name, struct requester **requester,
+                     char *error, size_t error_bytes)
+{
+    struct requester *created = calloc(1, sizeof(*created));
+    if (!created)
+        return fail(error, error_bytes, -ENOMEM, "out of memory");
+    created->socket_fd = -1;
+    created->wake_fd = eventfd(0, EFD_CLOEXEC);
+    int result = created->wake_fd < 0 ? -errno : 0;
+    if (result != 0)
+        fail(error, error_bytes, 0, "cannot create an eventfd: %s", strerror(-result));
+    else
+        result = requester_handshake(created, socket_path, vm_name, error, error_bytes);
+    if (result == 0) {
+        result = -pthread_create(&created->watcher, NULL, requester_watch, created);
+        if (result != 0)
+            fail(error, error_bytes, 0, "cannot start a thread: %s", strerror(-result));
+    }
+    if (result != 0) {
+        requester_release(created);
+        return result;
+    }
+    *requester = created;
+    return 0;
+}
+
+void requester_detach(struct requester *requester)
+{
+    uint64_t one = 1;
+    if (write(requester->wake_fd, &one, sizeof(one)) != sizeof(one))
+        abort(); /* an eventfd of our own at 0: cannot happen */
+    pthread_join(requester->watcher, NULL);
+    requester_release(requester);
+}
+
+uint32_t requester_vcpu_count(const struct requester *requester)
+{
+    return requester->vcpu_count;
+}
+
+void requester_stop(struct requester *requester)
+{
+    /* Relaxed: a flag of its own, nothing is published with it. */
+    atomic_store_explicit(&requester->is_over, true, memory_order_relaxed);
+}
+
+bool requester_is_over(const struct requester *requester)
+{
+    return atomic_load_explicit(&requester->is_over, memory_order_relaxed);
+}
+
+/* Fields are plain stores: the release of PENDING publishes them. */
+static void slot_fill(struct acrn_io_request *slot, const struct requester_access *access)
+{
+    slot->type = access->type;
+    slot->completion_polling = 1;
+    if (access->type == REQUEST_PCICFG) {
+        struct acrn_pci_request *pci = &slot->reqs.pci_request;
+        pci->direction = access->direction;
+        pci->size = access->size_bytes;
+        pci->value = (uint32_t)access->value;
+        pci->bus = (uint32_t)(access->address >> 20) & 0xff;
+        pci->dev = (uint32_t)(access->address >> 15) & 0x1f;
+        pci->func = (uint32_t)(access->address >> 12) & 0x7;
+        pci->reg = (uint32_t)access->address & 0xfff;
+        return;
+    }
+    struct acrn_mmio_request *mmio = &slot->reqs.mmio_request;
+    mmio->direction = access->direction;
+    mmio->address = access->address;
+    mmio->size = access->size_bytes;
+    if (access->type == REQUEST_PORTIO)
+        slot->reqs.pio_request.value = (uint32_t)access->value;
+    else
+        mmio->value = access->value;
+}
+
+static uint64_t slot_value(const struct acrn_io_request *slot, uint32_t type)
+{
+    /* One read each: the server may be broken and still write. */
+    if (type == REQUEST_PORTIO || type == REQUEST_PCICFG)
+        return __atomic_load_n(&slot->reqs.pio_request.value, __ATOMIC_RELAXED);
+    return __atomic_load_n(&slot->reqs.mmio_request.value, __ATOMIC_RELAXED);
+}
+
+/* 0 once the slot is COMPLETE, or -ESHUTDOWN. */
+static int slot_wait(const struct requester *requester, const struct acrn_io_request *slot)
+{
+    uint32_t spins_left = SPINS_BEFORE_YIELD;
+    /* Acquire: pairs with the server's release of COMPLETE, orders its value before our read. */
+    while (__atomic_load_n(&slot->processed, __ATOMIC_ACQUIRE) != SLOT_COMPLETE) {
+        if (requester_is_over(requester))
+            return -ESHUTDOWN;
+        ticks_pause();
+        if (--spins_left == 0) {
+            sched_yield();
+            spins_left = SPINS_BETWEEN_YIELDS;
+        }
+    }
+    return 0;
+}
+
+int requester_access(struct requester *requester, uint32_t vcpu, struct requester_access *access)
+{
+    if (vcpu >= requester->vcpu_count)
+        return -EINVAL;
+    if (requester_is_over(requester))
+        return -ESHUTDOWN;
+    struct acrn_io_request *slot = &requester->slots[vcpu];
+    /* Acquire: pairs with the server's release when it frees a slot at attach or reset. */
+    if (__atomic_load_n(&slot->processed, __ATOMIC_ACQUIRE) != SLOT_FREE)
+        return -EPROTO;
+    slot_fill(slot, access);
+    /* Release: pairs with the poller's acquire of PENDING, publishes the request. */
+    __atomic_store_n(&slot->processed, SLOT_PENDING, __ATOMIC_RELEASE);
+    int result = slot_wait(requester, slot);
+    if (result != 0)
+        return result;
+    if (access->direction == REQUEST_READ)
+        access->value = slot_value(slot, access->type);
+    /* Release: our read of the value stays before the slot may be used again. */
+    __atomic_store_n(&slot->processed, SLOT_FREE, __ATOMIC_RELEASE);
+    return 0;
+}
