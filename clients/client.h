@@ -21,10 +21,9 @@ struct inbox;
 struct client {
     struct device *device;
     struct inbox *inbox;       /* NULL: lives on the poller that sweeps its VM */
-    struct histogram *latency; /* ticks from claim to completion */
+    struct histogram *latency; /* ticks from claim to completion; its count: accesses */
     bool is_default;           /* takes what no range matches; kernel_handled stays 0 */
-    _Atomic uint64_t accesses;
-    _Atomic uint64_t errors; /* handle() failed: answered with all-ones */
+    _Atomic uint64_t errors;   /* handle() failed: answered with all-ones */
     char name[CLIENT_NAME_MAX + 1];
 };
 

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "pollers/page.h"
+
+#include "pollers/page_settle.h"
+
+#include <errno.h>
+
+int page_init(struct page *page, uint32_t vcpu_count, const struct router *router,
+              struct client *default_client)
+{
+    if (vcpu_count < 1 || vcpu_count > SLOT_COUNT)
+        return -EINVAL;
+    page->slots = NULL;
+    page->is_open = false;
+    page->vcpu_count = vcpu_count;
+    page->stray_next = vcpu_count;
+    page->stray_seen = 0;
+    page->default_client = default_client;
+    atomic_init(&page->router, router);
+    for (uint32_t i = 0; i < SLOT_COUNT; i++)
+        slot_record_init(&page->records[i]);
+    return 0;
+}
+
+void page_open(struct page *page, struct acrn_io_request *slots)
+{
+    slots_free_all(slots);
+    page->stray_seen = 0;
+    page->slots = slots;
+    page->is_open = true;
+}
+
+void page_close(struct page *page)
+{
+    page->is_open = false;
+    for (uint32_t i = 0; i < SLOT_COUNT; i++) {
+        uint64_t word = slot_record_word(&page->records[i]);
+        if (slot_record_phase(word) == SLOT_PHASE_IN_FLIGHT &&
+            slot_record_win(&page->records[i], word))
+            slot_record_close(&page->records[i], word);
+    }
+}
+
+uint32_t page_settle_all(struct page *page)
+{
+    uint32_t settled = 0;
+    for (uint32_t i = 0; i < SLOT_COUNT; i++) {
+        uint64_t word = slot_record_word(&page->records[i]);
+        if (slot_record_phase(word) == SLOT_PHASE_IN_FLIGHT)
+            settled += page_settle(page, i, word, UINT64_MAX);
+    }
+    return settled;
+}
+
+uint32_t page_in_flight(const struct page *page)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < SLOT_COUNT; i++)
+        count += slot_record_phase(slot_record_word(&page->records[i])) != SLOT_PHASE_IDLE;
+    return count;
+}
+
+bool page_settle(struct page *page, uint32_t slot_index, uint64_t ticket, uint64_t value)
+{
+    return page_settle_inline(page, slot_index, ticket, value);
+}

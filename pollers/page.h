@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * page.h - one VM's page as its sweeping poller sees it, and the gate every answer passes.
+ *
+ * Flow:    page_init -> page_open with a mapping (requester attached) -> swept by a poller ->
+ *          page_close (requester gone) -> page_open with the next mapping ...
+ * Threads: page_open and page_close run on the sweeping poller (as commands). page_settle is for
+ *          whoever holds a ticket. Counters: `swept` by the sweeping poller only; `settled` under
+ *          the gate of each slot, therefore added atomically.
+ * Memory:  the page belongs to its source; struct page to the topology, on the poller's node.
+ * Errors:  what the requester does wrong is answered and counted here, never reported per request.
+ */
+#ifndef POLLERS_PAGE_H
+#define POLLERS_PAGE_H
+
+#include "clients/client.h"
+#include "pollers/check.h"
+#include "pollers/counter.h"
+#include "pollers/router.h"
+#include "pollers/slot_record.h"
+
+/* Written by the sweeping poller. Indexed first by enum request_fault. */
+enum page_counter {
+    PAGE_REQUESTS = REQUEST_FAULT_NONE, /* claimed, valid or not */
+    PAGE_FAULTS_END = REQUEST_FAULT_COUNT,
+    PAGE_UNROUTED = PAGE_FAULTS_END, /* no range and no default client: answered all-ones */
+    PAGE_REVOKED,                    /* taken back between PENDING and the claim */
+    PAGE_INBOX_FULL,                 /* left PENDING for a later sweep */
+    PAGE_STRAY_SLOT,                 /* PENDING in a slot beyond the VM's vCPUs; never written */
+    PAGE_ODD_STATE,                  /* a state that is none of the four; not touched */
+    PAGE_COUNTER_COUNT,
+};
+
+/* Written by whoever won a slot: rare events only, so that the usual answer adds nothing here. */
+enum page_settled {
+    PAGE_DROPPED,    /* slot no longer PROCESSING: answer dropped, slot not written */
+    PAGE_UNNOTIFIED, /* completed, but the requester does not poll and nobody notified it */
+    PAGE_SETTLED_COUNT,
+};
+
+struct page {
+    struct acrn_io_request *slots; /* [SLOT_COUNT], hostile; the last one's while closed */
+    bool is_open;                  /* swept */
+    uint32_t vcpu_count;
+    uint32_t stray_next; /* which slot beyond vcpu_count the next sweep looks at */
+    uint32_t stray_seen; /* bit per slot: was PENDING at the last look */
+    /* Acquire in the poller pairs with control's release: the tree is built before it is seen. */
+    _Atomic(const struct router *) router;
+    struct client *default_client; /* NULL: none */
+    struct slot_record records[SLOT_COUNT];
+    _Alignas(64) _Atomic uint64_t counters[PAGE_COUNTER_COUNT];
+    _Alignas(64) _Atomic uint64_t settled[PAGE_SETTLED_COUNT];
+};
+
+/* 0; -EINVAL: vcpu_count is not 1..16. default_client may be NULL. */
+int page_init(struct page *page, uint32_t vcpu_count, const struct router *router,
+              struct client *default_client);
+
+/* Sweeping poller: frees every slot and begins to sweep. slots stay mapped until page_close. */
+void page_open(struct page *page, struct acrn_io_request *slots);
+
+/* Sweeping poller: stops sweeping and abandons what is in flight, unanswered: whoever waited for
+ * it is gone. Other pollers may still be settling; control waits for them before it unmaps. */
+void page_close(struct page *page);
+
+/*
+ * Answers a slot once: the value of a read (cut to its size), then COMPLETE. False: somebody else
+ * settled that ticket before, or the requester took the slot back (counted).
+ */
+bool page_settle(struct page *page, uint32_t slot_index, uint64_t ticket, uint64_t value);
+
+/* Control at shutdown, when a client did not answer in time: completes every slot in flight with
+ * all-ones. Returns how many. */
+uint32_t page_settle_all(struct page *page);
+
+/* How many slots are in flight now. Any thread. */
+uint32_t page_in_flight(const struct page *page);
+
+#endif

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "pollers/poller.h"
+
+#include "pollers/memory.h"
+#include "pollers/placement.h"
+#include "pollers/poller_internal.h"
+#include "pollers/ticks.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#define START_TIMEOUT_NS      5000000000ull
+#define STACK_PREFAULT_BYTES  65536
+
+int poller_create(const struct poller_options *options, struct poller **poller)
+{
+    struct poller *created =
+        memory_allocate(sizeof(*created), memory_node_of_cpu(options->cpu));
+    if (!created)
+        return -ENOMEM;
+    created->options = *options;
+    snprintf(created->name, sizeof(created->name), "%s", options->name);
+    created->options.name = created->name;
+    atomic_init(&created->state, POLLER_NEW);
+    *poller = created;
+    return 0;
+}
+
+int poller_add_page(struct poller *poller, struct page *page)
+{
+    if (poller->page_count == POLLER_PAGES_MAX)
+        return -ENOSPC;
+    poller->pages[poller->page_count++] = page;
+    return 0;
+}
+
+int poller_add_inbox(struct poller *poller, struct client *client, struct page *page)
+{
+    if (poller->inbox_count == POLLER_INBOXES_MAX)
+        return -ENOSPC;
+    poller->inboxes[poller->inbox_count++] = (struct poller_inbox){client, page};
+    return 0;
+}
+
+static void pause_briefly(void)
+{
+    struct timespec pause = {.tv_nsec = 20000};
+    nanosleep(&pause, NULL);
+}
+
+/* Waits until the poller's state is no longer `state`. */
+static int wait_while_state(struct poller *poller, uint32_t state, uint64_t timeout_ns)
+{
+    uint64_t deadline = ticks_now() + ticks_from_ns(timeout_ns);
+    while (atomic_load_explicit(&poller->state, memory_order_acquire) == state) {
+        if (ticks_now() > deadline)
+            return -ETIMEDOUT;
+        pause_briefly();
+    }
+    return 0;
+}
+
+/* Touches the stack now, so that no request pays for its first use. */
+static void prefault_stack(void)
+{
+    volatile char stack[STACK_PREFAULT_BYTES];
+    for (size_t i = 0; i < sizeof(stack); i += 4096)
+        stack[i] = 0;
+}
+
+static int thread_prepare(struct poller *poller)
+{
+    int result = placement_bind_self(poller->options.placement, poller->options.cpu);
+    if (result < 0)
+        return result;
+    prefault_stack();
+    return poller->options.arm ? poller->options.arm(&poller->options) : 0;
+}
+
+/* Release on every state: pairs with wait_while_state. */
+static void *thread_main(void *argument)
+{
+    struct poller *poller = argument;
+    poller->start_error = thread_prepare(poller);
+    if (poller->start_error < 0) {
+        atomic_store_explicit(&poller->state, POLLER_FAILED, memory_order_release);
+        return NULL;
+    }
+    atomic_store_explicit(&poller->state, POLLER_RUNNING, memory_order_release);
+    poller_loop(poller);
+    if (!poller->options.arm) {
+        atomic_store_explicit(&poller->state, POLLER_STOPPED, memory_order_release);
+        return NULL;
+    }
+    atomic_store_explicit(&poller->state, POLLER_PARKED, memory_order_release);
+    for (;;)
+        ticks_pause(); /* even exiting is a system call; the process's end takes us along */
+}
+
+int poller_start(struct poller *poller)
+{
+    ticks_per_second(); /* calibrates before anything is timed */
+    atomic_store_explicit(&poller->state, POLLER_STARTING, memory_order_relaxed);
+    /* A signal handler ends in a system call; signals are control's. */
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int error = pthread_create(&poller->thread, NULL, thread_main, poller);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (error != 0) {
+        atomic_store_explicit(&poller->state, POLLER_NEW, memory_order_relaxed);
+        return -error;
+    }
+    pthread_setname_np(poller->thread, poller->name);
+    int result = wait_while_state(poller, POLLER_STARTING, START_TIMEOUT_NS);
+    if (result < 0)
+        return result;
+    if (atomic_load_explicit(&poller->state, memory_order_acquire) == POLLER_FAILED) {
+        pthread_join(poller->thread, NULL);
+        atomic_store_explicit(&poller->state, POLLER_NEW, memory_order_relaxed);
+        return poller->start_error;
+    }
+    return 0;
+}
+
+int poller_call(struct poller *poller, void (*function)(void *context), void *context,
+                uint64_t timeout_ns)
+{
+    uint64_t deadline = ticks_now() + ticks_from_ns(timeout_ns);
+    /* A call that timed out may still sit there; the mailbox is ours again once it is empty. */
+    while (atomic_load_explicit(&poller->command, memory_order_acquire)) {
+        if (ticks_now() > deadline)
+            return -ETIMEDOUT;
+        pause_briefly();
+    }
+    poller->mailbox = (struct poller_command){function, context};
+    atomic_store_explicit(&poller->command, &poller->mailbox, memory_order_release);
+    while (atomic_load_explicit(&poller->command, memory_order_acquire)) {
+        if (ticks_now() > deadline)
+            return -ETIMEDOUT;
+        pause_briefly();
+    }
+    return 0;
+}
+
+static void set_stopping(void *context)
+{
+    ((struct poller *)context)->is_stopping = true;
+}
+
+int poller_stop(struct poller *poller, uint64_t timeout_ns)
+{
+    if (atomic_load_explicit(&poller->state, memory_order_acquire) != POLLER_RUNNING)
+        return 0;
+    int result = poller_call(poller, set_stopping, poller, timeout_ns);
+    if (result == 0)
+        result = wait_while_state(poller, POLLER_RUNNING, timeout_ns);
+    if (result < 0)
+        return result;
+    if (atomic_load_explicit(&poller->state, memory_order_acquire) == POLLER_STOPPED)
+        pthread_join(poller->thread, NULL);
+    return 0;
+}
+
+void poller_destroy(struct poller *poller)
+{
+    if (!poller)
+        return;
+    uint32_t state = atomic_load_explicit(&poller->state, memory_order_acquire);
+    if (state == POLLER_NEW || state == POLLER_STOPPED)
+        memory_free(poller, sizeof(*poller));
+}
+
+struct poller_figures poller_figures(const struct poller *poller)
+{
+    return (struct poller_figures){
+        .sweeps = counter_read(&poller->sweeps),
+        .busy_ticks = counter_read(&poller->busy_ticks),
+        .requests = counter_read(&poller->requests),
+    };
+}

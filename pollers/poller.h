@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * poller.h - a thread pinned to one CPU that sweeps pages, drains inboxes and calls devices.
+ *
+ * Flow:    poller_create -> duties added -> poller_start -> poller_call, as often as needed ->
+ *          poller_stop -> poller_destroy.
+ *
+ *          one round (poller_loop.c): sweep every open page: a PENDING slot is copied, checked,
+ *          routed, claimed, and handled here or pushed into its client's inbox; then drain the
+ *          inboxes of the clients that live here; then run a command, if there is one.
+ *
+ * Threads: everything below is control's; the loop is the poller's. Between poller_start and
+ *          poller_stop control changes a poller's state only through poller_call.
+ * Memory:  one allocation on the CPU's node. Pages, clients and inboxes are the topology's.
+ * Errors:  negative errno.
+ * Source:  the duty cycle returns how much work it did, as Aeron's agents do.
+ */
+#ifndef POLLERS_POLLER_H
+#define POLLERS_POLLER_H
+
+#include "pollers/page.h"
+
+#define POLLER_PAGES_MAX   64u
+#define POLLER_INBOXES_MAX 1024u
+
+struct placement;
+
+enum poller_idle {
+    POLLER_IDLE_SPIN,  /* sweep again at once: lowest latency */
+    POLLER_IDLE_PAUSE, /* one pause instruction between empty sweeps: kind to an SMT sibling */
+    POLLER_IDLE_YIELD, /* sched_yield after 64 empty sweeps: for shared CPUs and tests */
+    POLLER_IDLE_SLEEP, /* sleep idle_sleep_ns after 1024 empty sweeps: for VMs without deadlines */
+};
+
+struct poller_options {
+    const char *name; /* up to 15 characters; also the thread's name */
+    const struct placement *placement;
+    uint32_t cpu;
+    enum poller_idle idle;
+    uint64_t idle_sleep_ns;
+    /* Runs on the new thread once it is pinned, as its last system calls; NULL: none. A thread
+     * that armed a filter cannot exit: it parks when stopped. */
+    int (*arm)(const struct poller_options *options);
+};
+
+struct poller;
+
+int poller_create(const struct poller_options *options, struct poller **poller);
+
+/* Before poller_start. -ENOSPC: POLLER_PAGES_MAX or POLLER_INBOXES_MAX reached. */
+int poller_add_page(struct poller *poller, struct page *page);
+/* The client lives here while another poller sweeps page. */
+int poller_add_inbox(struct poller *poller, struct client *client, struct page *page);
+
+/* Starts the thread and waits until it runs on its CPU, as read back. -EXDEV: it runs elsewhere. */
+int poller_start(struct poller *poller);
+
+/* Runs function(context) on the poller, between two rounds, and waits for it: a quiescent point of
+ * this poller. -ETIMEDOUT after timeout_ns: the poller is stuck, and the call may still run later. */
+int poller_call(struct poller *poller, void (*function)(void *context), void *context,
+                uint64_t timeout_ns);
+
+/* Ends the loop. -ETIMEDOUT: it is stuck in a device. */
+int poller_stop(struct poller *poller, uint64_t timeout_ns);
+
+/* Frees a poller that was never started or has stopped. One that is parked or stuck is kept: its
+ * thread still runs on it. */
+void poller_destroy(struct poller *poller);
+
+/* For display; any thread. */
+struct poller_figures {
+    uint64_t sweeps;
+    uint64_t busy_ticks; /* spent on requests since the start */
+    uint64_t requests;
+};
+struct poller_figures poller_figures(const struct poller *poller);
+
+#endif

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* poller_internal.h - what poller.c and poller_loop.c share: the poller's own state. */
+#ifndef POLLERS_POLLER_INTERNAL_H
+#define POLLERS_POLLER_INTERNAL_H
+
+#include "pollers/poller.h"
+
+#include <pthread.h>
+
+enum poller_state {
+    POLLER_NEW = 1,
+    POLLER_STARTING,
+    POLLER_RUNNING,
+    POLLER_FAILED, /* start_error says why */
+    POLLER_STOPPED,
+    POLLER_PARKED, /* stopped, but the thread cannot exit */
+};
+
+struct poller_command {
+    void (*function)(void *context);
+    void *context;
+};
+
+/* A client that lives here, and the page its requests come from. */
+struct poller_inbox {
+    struct client *client;
+    struct page *page;
+};
+
+struct poller {
+    struct poller_options options;
+    uint32_t page_count;
+    uint32_t inbox_count;
+    struct page *pages[POLLER_PAGES_MAX];
+    struct poller_inbox inboxes[POLLER_INBOXES_MAX];
+    bool is_stopping; /* set by a command, therefore the poller's own */
+    char name[16];
+
+    _Alignas(64) _Atomic uint64_t sweeps;
+    _Atomic uint64_t busy_ticks;
+    _Atomic uint64_t requests;
+
+    /* Control posts with release, the poller takes with acquire and clears with release. */
+    _Alignas(64) _Atomic(struct poller_command *) command;
+    struct poller_command mailbox;
+    _Atomic uint32_t state;
+    int start_error;
+    pthread_t thread;
+};
+
+/* Sweeps until a command sets is_stopping. */
+void poller_loop(struct poller *poller);
+
+#endif

@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The hot path. A request's way through this file, top to bottom:
+ *
+ *   sweep_page -> dispatch -> request_check -> router_find -> slot_claim
+ *                    -> handle_here, or the client's inbox -> drain_inbox -> handle_here
+ *                    -> page_settle
+ *
+ * No system call, allocation, lock, log, division by a variable or unbounded loop.
+ */
+#include "clients/inbox.h"
+#include "pollers/histogram.h"
+#include "pollers/page_settle.h"
+#include "pollers/poller_internal.h"
+#include "pollers/ticks.h"
+
+#include <assert.h>
+#include <sched.h>
+#include <time.h>
+
+#define likely(condition)   __builtin_expect(!!(condition), 1)
+#define unlikely(condition) __builtin_expect(!!(condition), 0)
+
+#define EMPTY_SWEEPS_BEFORE_YIELD 64u
+#define EMPTY_SWEEPS_BEFORE_SLEEP 1024u
+
+/* Calls the device and answers. Returns when the answer was out. */
+static inline uint64_t handle_here(struct page *page, struct client *client,
+                                   struct request *request, uint64_t ticket)
+{
+    struct device *device = client->device;
+    int result = device->ops->handle(device, request);
+    uint64_t value = request->value;
+    if (unlikely(result != 0)) {
+        value = UINT64_MAX;
+        counter_add(&client->errors, 1);
+    }
+    page_settle_inline(page, request->vcpu, ticket, value);
+    /* From here on the requester goes ahead; figures cost it nothing. */
+    uint64_t now = ticks_now();
+    histogram_record(client->latency, now - request->arrival_ticks);
+    return now;
+}
+
+/* Answers what request_check or routing refused. */
+static uint32_t refuse(struct page *page, uint32_t slot_index, const struct slot_copy *copy,
+                       enum page_counter counter, uint64_t value)
+{
+    struct acrn_io_request *slot = &page->slots[slot_index];
+    if (!slot_claim(slot, true)) {
+        counter_add(&page->counters[PAGE_REVOKED], 1);
+        return 0;
+    }
+    counter_add(&page->counters[PAGE_REQUESTS], 1);
+    counter_add(&page->counters[counter], 1);
+    if (copy->direction != REQUEST_WRITE)
+        slot_answer(slot, copy->type, value);
+    slot_complete(slot);
+    if (copy->completion_polling == 0)
+        atomic_fetch_add_explicit(&page->settled[PAGE_UNNOTIFIED], 1, memory_order_relaxed);
+    return 1;
+}
+
+/* The client that owns the request, or NULL; fills in where in its range the access lies. */
+static inline struct client *route(struct page *page, struct request *request)
+{
+    const struct router *router = atomic_load_explicit(&page->router, memory_order_acquire);
+    const struct router_route *found =
+        router_find(router, request->type, request->address, request->size_bytes);
+    if (likely(found != NULL)) {
+        request->offset = request->address - found->first;
+        request->range_index = found->range_index;
+        return found->client;
+    }
+    request->offset = request->address;
+    request->range_index = REQUEST_NO_RANGE;
+    return page->default_client;
+}
+
+/* A PENDING slot. Returns 1 if it was taken on, 0 if it stays as it is. */
+static uint32_t dispatch(struct poller *poller, struct page *page, uint32_t slot_index)
+{
+    struct slot_record *record = &page->records[slot_index];
+    if (unlikely(!slot_record_is_idle(record)))
+        return 0; /* the requester asks again while we own the slot */
+
+    struct acrn_io_request *slot = &page->slots[slot_index];
+    struct inbox_entry entry;
+    struct request *request = &entry.request;
+    struct slot_copy copy;
+    request->arrival_ticks = ticks_now();
+    request->vcpu = (uint16_t)slot_index;
+    slot_copy_out(slot, &copy);
+    enum request_fault fault = request_check(&copy, request);
+    if (unlikely(fault != REQUEST_FAULT_NONE))
+        return refuse(page, slot_index, &copy, (enum page_counter)fault,
+                      request_fault_answer(fault, copy.size_bytes));
+    struct client *client = route(page, request);
+    if (unlikely(!client))
+        return refuse(page, slot_index, &copy, PAGE_UNROUTED, request_ones(request->size_bytes));
+    if (client->inbox && unlikely(!inbox_has_space(client->inbox))) {
+        counter_add(&page->counters[PAGE_INBOX_FULL], 1);
+        return 0;
+    }
+    if (unlikely(!slot_claim(slot, client->is_default))) {
+        counter_add(&page->counters[PAGE_REVOKED], 1);
+        return 0;
+    }
+    counter_add(&page->counters[PAGE_REQUESTS], 1);
+    record->type = request->type;
+    record->size_bytes = request->size_bytes;
+    record->is_read = request_is_read(request);
+    record->notify_wanted = copy.completion_polling == 0;
+    record->odd_state = 0;
+    uint64_t ticket = slot_record_open(record);
+    if (client->inbox) {
+        entry.ticket = ticket;
+        bool was_pushed = inbox_try_push(client->inbox, &entry);
+        assert(was_pushed); /* we are the only producer, and there was space */
+    } else {
+        uint64_t end = handle_here(page, client, request, ticket);
+        counter_add(&poller->busy_ticks, end - request->arrival_ticks);
+        counter_add(&poller->requests, 1);
+    }
+    return 1;
+}
+
+/* A state that is none of the four is never touched, and counted once, not once a sweep. */
+static void note_odd_state(struct page *page, uint32_t slot_index, uint32_t state)
+{
+    struct slot_record *record = &page->records[slot_index];
+    if (record->odd_state == state)
+        return;
+    record->odd_state = state;
+    counter_add(&page->counters[PAGE_ODD_STATE], 1);
+}
+
+/* Looks at one slot beyond the VM's vCPUs a sweep: nobody should use it, and nobody answers it. */
+static void watch_stray_slot(struct page *page)
+{
+    uint32_t slot_index = page->stray_next;
+    if (slot_index >= SLOT_COUNT) {
+        page->stray_next = page->vcpu_count;
+        return;
+    }
+    page->stray_next = slot_index + 1;
+    uint32_t bit = 1u << slot_index;
+    bool is_pending = slot_state(&page->slots[slot_index]) == SLOT_PENDING;
+    if (is_pending && !(page->stray_seen & bit))
+        counter_add(&page->counters[PAGE_STRAY_SLOT], 1);
+    page->stray_seen = is_pending ? page->stray_seen | bit : page->stray_seen & ~bit;
+}
+
+/* Every slot once: a requester that is always PENDING gets one turn, like the others. */
+static uint32_t sweep_page(struct poller *poller, struct page *page)
+{
+    uint32_t work = 0;
+    for (uint32_t i = 0; i < page->vcpu_count; i++) {
+        uint32_t state = slot_state(&page->slots[i]);
+        if (unlikely(state == SLOT_PENDING))
+            work += dispatch(poller, page, i);
+        else if (unlikely(state > SLOT_FREE))
+            note_odd_state(page, i, state);
+    }
+    watch_stray_slot(page);
+    return work;
+}
+
+/* At most one page's worth of entries, so that a busy client cannot hold up the others. */
+static uint32_t drain_inbox(struct poller *poller, const struct poller_inbox *duty)
+{
+    struct inbox_entry entry;
+    uint32_t work = 0;
+    while (work < SLOT_COUNT && inbox_try_pop(duty->client->inbox, &entry)) {
+        work++;
+        struct slot_record *record = &duty->page->records[entry.request.vcpu];
+        if (unlikely(slot_record_word(record) != entry.ticket))
+            continue; /* settled by a reset or a shutdown while it waited here */
+        uint64_t begin = ticks_now();
+        uint64_t end = handle_here(duty->page, duty->client, &entry.request, entry.ticket);
+        counter_add(&poller->busy_ticks, end - begin);
+        counter_add(&poller->requests, 1);
+    }
+    return work;
+}
+
+static uint32_t run_command(struct poller *poller)
+{
+    struct poller_command *command =
+        atomic_load_explicit(&poller->command, memory_order_acquire);
+    if (likely(!command))
+        return 0;
+    command->function(command->context);
+    atomic_store_explicit(&poller->command, NULL, memory_order_release);
+    return 1;
+}
+
+static void idle(const struct poller *poller, uint32_t empty_sweeps)
+{
+    switch (poller->options.idle) {
+    case POLLER_IDLE_SPIN:
+        break;
+    case POLLER_IDLE_PAUSE:
+        ticks_pause();
+        break;
+    case POLLER_IDLE_YIELD:
+        if (empty_sweeps >= EMPTY_SWEEPS_BEFORE_YIELD)
+            sched_yield();
+        break;
+    case POLLER_IDLE_SLEEP:
+        if (empty_sweeps >= EMPTY_SWEEPS_BEFORE_SLEEP) {
+            struct timespec pause = {.tv_nsec = (long)poller->options.idle_sleep_ns};
+            clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, NULL);
+        }
+        break;
+    }
+}
+
+void poller_loop(struct poller *poller)
+{
+    uint32_t empty_sweeps = 0;
+    while (!poller->is_stopping) {
+        uint32_t work = 0;
+        for (uint32_t i = 0; i < poller->page_count; i++)
+            if (poller->pages[i]->is_open)
+                work += sweep_page(poller, poller->pages[i]);
+        for (uint32_t i = 0; i < poller->inbox_count; i++)
+            work += drain_inbox(poller, &poller->inboxes[i]);
+        work += run_command(poller);
+        counter_add(&poller->sweeps, 1);
+        if (work) {
+            empty_sweeps = 0;
+            continue;
+        }
+        empty_sweeps += empty_sweeps < UINT32_MAX;
+        idle(poller, empty_sweeps);
+    }
+}

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * slot_record.h - who owns a slot, kept in private memory where the requester cannot reach it.
+ *
+ * Flow:    IDLE -> IN_FLIGHT (slot_record_open, at the claim) -> SETTLING (slot_record_win) -> IDLE
+ *          (slot_record_close). The winner alone writes the slot.
+ *
+ *              open            win                close
+ *      IDLE ---------> IN_FLIGHT ---------> SETTLING ---------> IDLE, next sequence
+ *
+ * Threads: open: the sweeping poller. win: anybody who holds the ticket: the poller that handled the
+ *          request, a reset, a shutdown; the compare-and-swap lets exactly one through. A ticket of
+ *          an earlier request never wins: its sequence is over.
+ * Memory:  one cache line a slot.
+ */
+#ifndef POLLERS_SLOT_RECORD_H
+#define POLLERS_SLOT_RECORD_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+enum slot_phase {
+    SLOT_PHASE_IDLE = 1, /* zero is never valid */
+    SLOT_PHASE_IN_FLIGHT = 2,
+    SLOT_PHASE_SETTLING = 3,
+};
+#define SLOT_PHASE_BITS 2
+#define SLOT_PHASE_MASK ((1u << SLOT_PHASE_BITS) - 1)
+
+struct slot_record {
+    /* Sequence above the phase. A ticket is this word as it was while IN_FLIGHT. */
+    _Alignas(64) _Atomic uint64_t word;
+    /* What the answer depends on; written before open, read by the winner. */
+    uint8_t type;
+    uint8_t size_bytes;
+    bool is_read;
+    bool notify_wanted;
+    uint32_t odd_state; /* last state that is none of the four, so that each is counted once */
+};
+
+static inline enum slot_phase slot_record_phase(uint64_t word)
+{
+    return (enum slot_phase)(word & SLOT_PHASE_MASK);
+}
+
+static inline void slot_record_init(struct slot_record *record)
+{
+    atomic_init(&record->word, SLOT_PHASE_IDLE);
+    record->odd_state = 0;
+}
+
+/* Sweeping poller. Acquire: pairs with slot_record_close, so that the next claim comes after all
+ * that the last settler stored. */
+static inline bool slot_record_is_idle(struct slot_record *record)
+{
+    uint64_t word = atomic_load_explicit(&record->word, memory_order_acquire);
+    return slot_record_phase(word) == SLOT_PHASE_IDLE;
+}
+
+/* Sweeping poller, while idle. Returns the ticket. Release: pairs with slot_record_win, whose
+ * winner reads what the answer depends on. */
+static inline uint64_t slot_record_open(struct slot_record *record)
+{
+    uint64_t word = atomic_load_explicit(&record->word, memory_order_relaxed);
+    uint64_t ticket =
+        (((word >> SLOT_PHASE_BITS) + 1) << SLOT_PHASE_BITS) | SLOT_PHASE_IN_FLIGHT;
+    atomic_store_explicit(&record->word, ticket, memory_order_release);
+    return ticket;
+}
+
+/* The current word, for a settler that holds no ticket (reset, shutdown) and for display. */
+static inline uint64_t slot_record_word(const struct slot_record *record)
+{
+    return atomic_load_explicit(&record->word, memory_order_acquire);
+}
+
+/* True for one caller a ticket. Acquire: pairs with slot_record_open; the slot is touched only
+ * after the win. */
+static inline bool slot_record_win(struct slot_record *record, uint64_t ticket)
+{
+    uint64_t settling = (ticket & ~(uint64_t)SLOT_PHASE_MASK) | SLOT_PHASE_SETTLING;
+    return atomic_compare_exchange_strong_explicit(&record->word, &ticket, settling,
+                                                   memory_order_acquire, memory_order_relaxed);
+}
+
+/* The winner, after its last store to the slot. Release: pairs with slot_record_is_idle. */
+static inline void slot_record_close(struct slot_record *record, uint64_t ticket)
+{
+    uint64_t idle = (ticket & ~(uint64_t)SLOT_PHASE_MASK) | SLOT_PHASE_IDLE;
+    atomic_store_explicit(&record->word, idle, memory_order_release);
+}
+
+#endif
