@@ -45,7 +45,7 @@ struct device_option {
     const char *default_text; /* as it would stand in the file; NULL: 0, false, "" or no records */
     uint64_t minimum;         /* NUMBER, SIZE */
     uint64_t maximum;
-    const char *const *choices; /* CHOICE: NULL-terminated */
+    const char *const *choices;         /* CHOICE: NULL-terminated */
     const struct device_option *fields; /* RECORDS: field_count of them, none of kind RECORDS */
     size_t field_count;
     const char *help; /* one line: meaning, unit, reason */
@@ -84,8 +84,8 @@ struct device_setup {
 struct device;
 
 struct device_ops {
-    const char *name;    /* the `device:` key of a client */
-    const char *summary; /* one line */
+    const char *name;                    /* the `device:` key of a client */
+    const char *summary;                 /* one line */
     const struct device_option *options; /* [option_count] */
     size_t option_count;
 
@@ -111,9 +111,9 @@ struct device_image {
 /* First member of every device. All pointers are owned by the device and fixed after create(). */
 struct device {
     const struct device_ops *ops;
-    const char *stream;       /* where output goes and input comes from; NULL: neither */
-    struct byte_ring *output; /* device pushes, control pops; NULL: none */
-    struct byte_ring *input;  /* control pushes, device pops; NULL: none */
+    const char *stream;         /* where output goes and input comes from; NULL: neither */
+    struct byte_ring *output;   /* device pushes, control pops; NULL: none */
+    struct byte_ring *input;    /* control pushes, device pops; NULL: none */
     struct device_image *image; /* NULL: nothing to keep */
 };
 
