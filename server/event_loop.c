@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "server/event_loop.h"
+
+#include <errno.h>
+#include <liburing.h>
+#include <stdbool.h>
+#include <stdlib.h>
+
+#define QUEUE_ENTRIES 256
+
+struct event_loop {
+    struct io_uring ring;
+    struct event_watch *watches; /* all that exist, for destroy */
+    bool is_stopping;
+};
+
+/* One poll request at a time is with the kernel; it is asked again after each answer, which makes
+ * the watch level-triggered. */
+struct event_watch {
+    struct event_loop *loop;
+    void (*ready)(void *context, uint32_t events);
+    void *context;
+    struct event_watch *next;
+    struct event_watch **link;
+    int descriptor;
+    uint32_t events;
+    bool is_armed; /* the kernel owes an answer that names this watch */
+    bool is_dead;
+};
+
+int event_loop_create(struct event_loop **loop)
+{
+    struct event_loop *created = calloc(1, sizeof(*created));
+    if (!created)
+        return -ENOMEM;
+    int result = io_uring_queue_init(QUEUE_ENTRIES, &created->ring, 0);
+    if (result < 0) {
+        free(created);
+        return result;
+    }
+    *loop = created;
+    return 0;
+}
+
+static void watch_free(struct event_watch *watch)
+{
+    *watch->link = watch->next;
+    if (watch->next)
+        watch->next->link = watch->link;
+    free(watch);
+}
+
+void event_loop_destroy(struct event_loop *loop)
+{
+    if (!loop)
+        return;
+    io_uring_queue_exit(&loop->ring);
+    while (loop->watches)
+        watch_free(loop->watches);
+    free(loop);
+}
+
+static struct io_uring_sqe *next_sqe(struct event_loop *loop)
+{
+    struct io_uring_sqe *sqe = io_uring_get_sqe(&loop->ring);
+    if (!sqe) {
+        io_uring_submit(&loop->ring);
+        sqe = io_uring_get_sqe(&loop->ring);
+    }
+    return sqe;
+}
+
+static int watch_arm(struct event_watch *watch)
+{
+    struct io_uring_sqe *sqe = next_sqe(watch->loop);
+    if (!sqe)
+        return -EBUSY;
+    io_uring_prep_poll_add(sqe, watch->descriptor, watch->events);
+    io_uring_sqe_set_data(sqe, watch);
+    watch->is_armed = true;
+    return 0;
+}
+
+int event_loop_watch(struct event_loop *loop, int descriptor, uint32_t events,
+                     void (*ready)(void *context, uint32_t events), void *context,
+                     struct event_watch **watch)
+{
+    struct event_watch *created = calloc(1, sizeof(*created));
+    if (!created)
+        return -ENOMEM;
+    *created = (struct event_watch){
+        .loop = loop,
+        .ready = ready,
+        .context = context,
+        .next = loop->watches,
+        .link = &loop->watches,
+        .descriptor = descriptor,
+        .events = events,
+    };
+    if (loop->watches)
+        loop->watches->link = &created->next;
+    loop->watches = created;
+    int result = watch_arm(created);
+    if (result < 0) {
+        watch_free(created);
+        return result;
+    }
+    *watch = created;
+    return 0;
+}
+
+/* Takes back the poll request; its answer, -ECANCELED, arms the watch anew or frees it. */
+static void watch_cancel(struct event_watch *watch)
+{
+    struct io_uring_sqe *sqe = next_sqe(watch->loop);
+    if (sqe) {
+        io_uring_prep_poll_remove(sqe, (uint64_t)(uintptr_t)watch);
+        io_uring_sqe_set_data(sqe, NULL);
+    }
+    io_uring_submit(&watch->loop->ring);
+}
+
+void event_watch_change(struct event_watch *watch, uint32_t events)
+{
+    if (watch->events == events)
+        return;
+    watch->events = events;
+    if (watch->is_armed)
+        watch_cancel(watch);
+}
+
+void event_loop_unwatch(struct event_watch *watch)
+{
+    watch->is_dead = true;
+    if (watch->is_armed)
+        watch_cancel(watch);
+    /* Not armed: we are inside its ready(), and deliver() frees it. */
+}
+
+static void deliver(struct event_watch *watch, int result)
+{
+    watch->is_armed = false;
+    if (!watch->is_dead && result > 0)
+        watch->ready(watch->context, (uint32_t)result);
+    if (watch->is_dead || watch_arm(watch) < 0)
+        watch_free(watch);
+}
+
+int event_loop_run(struct event_loop *loop)
+{
+    loop->is_stopping = false;
+    while (!loop->is_stopping) {
+        int result = io_uring_submit_and_wait(&loop->ring, 1);
+        if (result < 0 && result != -EINTR && result != -EBUSY && result != -EAGAIN)
+            return result;
+        struct io_uring_cqe *cqe;
+        while (!loop->is_stopping && io_uring_peek_cqe(&loop->ring, &cqe) == 0) {
+            struct event_watch *watch = io_uring_cqe_get_data(cqe);
+            int answer = cqe->res;
+            io_uring_cqe_seen(&loop->ring, cqe);
+            if (watch)
+                deliver(watch, answer);
+        }
+    }
+    return 0;
+}
+
+void event_loop_stop(struct event_loop *loop)
+{
+    loop->is_stopping = true;
+}
