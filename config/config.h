@@ -9,7 +9,7 @@
  * Memory:  one struct config owns every string and array below it; config_destroy frees all.
  * Errors:  every problem of the file is reported, in file order, each with file:line:column, what
  *          was expected and, where it helps, a suggestion; nothing is half applied.
- * Limits:  file 1 MiB, nesting 16, 16 pollers, 64 VMs, 1024 clients, 65,536 ranges a VM.
+ * Limits:  the CONFIG_*_MAX below; each is checked and reported with its place.
  */
 #ifndef CONFIG_CONFIG_H
 #define CONFIG_CONFIG_H
@@ -19,7 +19,20 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#define CONFIG_NAME_MAX 15
+#define CONFIG_NAME_MAX         15
+#define CONFIG_FILE_BYTES_MAX   (4u * 1024u * 1024u) /* 65,536 ranges are 2 MiB of text */
+#define CONFIG_NESTING_MAX      16
+#define CONFIG_POLLERS_MAX      16
+#define CONFIG_VMS_MAX          64
+#define CONFIG_VCPUS_MAX        16
+#define CONFIG_CLIENTS_MAX      1024
+#define CONFIG_VM_CLIENTS_MAX   128
+#define CONFIG_VM_RANGES_MAX    65536
+#define CONFIG_RECORDS_MAX      4096 /* of one RECORDS option */
+#define CONFIG_UIDS_MAX         64
+#define CONFIG_SOCKET_BYTES_MAX 107 /* sun_path without its NUL */
+#define CONFIG_PORT_LAST        UINT64_C(0xffff)
+#define CONFIG_MMIO_LAST        UINT64_C(0xfffffffffffff) /* x86 has at most 52 address bits */
 
 /* Where a value stands in the file, both from 1; line 0: not in the file (a default). */
 struct config_mark {
@@ -27,7 +40,7 @@ struct config_mark {
     uint32_t column;
 };
 
-/* ---- device options: the tables come from the devices, through the server --------------------- */
+/* ---- device options: the tables come from the devices, through the server --------------- */
 
 enum config_option_kind {
     CONFIG_OPTION_NUMBER,
@@ -39,7 +52,11 @@ enum config_option_kind {
     CONFIG_OPTION_RECORDS,
 };
 
-/* Same meaning as struct device_option of clients/device.h, which this folder may not include. */
+/*
+ * Same meaning as struct device_option of clients/device.h, which this folder may not include.
+ * maximum 0 means no limit; for RECORDS the limits count records (0: CONFIG_RECORDS_MAX). Without
+ * default_text the default is 0, false, the first choice, "", the stream none, or no records.
+ */
 struct config_option {
     const char *name;
     enum config_option_kind kind;
@@ -69,7 +86,7 @@ struct config_value {
     struct config_mark mark;
 };
 
-/* ---- the file --------------------------------------------------------------------------------- */
+/* ---- the file --------------------------------------------------------------------------- */
 
 enum config_idle { CONFIG_IDLE_SPIN, CONFIG_IDLE_PAUSE, CONFIG_IDLE_YIELD, CONFIG_IDLE_SLEEP };
 enum config_source { CONFIG_SOURCE_MEMFD };
@@ -89,10 +106,10 @@ struct config_server {
 
 struct config_poller {
     const char *name;
-    uint32_t cpu; /* or CONFIG_CPU_ANY */
-    enum config_idle idle; /* default spin */
+    uint32_t cpu;           /* or CONFIG_CPU_ANY */
+    enum config_idle idle;  /* default spin */
     uint64_t idle_sleep_ns; /* idle: sleep - how long one sleep is; default 50 us, 1 us..10 ms */
-    bool sandbox; /* kill the process on any system call of this poller; default true */
+    bool sandbox;           /* kill the process on any system call of this poller; default true */
     struct config_mark mark;
     struct config_mark cpu_mark;
     struct config_mark sandbox_mark;
@@ -117,9 +134,9 @@ struct config_range {
 
 struct config_client {
     const char *name;
-    uint32_t vm;     /* index into vms */
-    uint32_t poller; /* index into pollers; default: the VM's */
-    uint32_t device; /* index into the device kinds given to config_load */
+    uint32_t vm;                       /* index into vms */
+    uint32_t poller;                   /* index into pollers; default: the VM's */
+    uint32_t device;                   /* index into the device kinds given to config_load */
     const struct config_value *values; /* [option_count of the kind] */
     const struct config_range *ranges; /* [range_count] */
     size_t range_count;
@@ -140,19 +157,23 @@ struct config {
 };
 
 /*
- * Loads and checks path against kinds [kind_count]. Problems are written to report, one a line with
- * the offending line and a caret below. *config is set, and owned by the caller, whenever 0 or
- * -EINVAL is returned.
- * 0: usable. -EINVAL: problems reported. -ENOMEM. Other negative errno: the file cannot be read
- * (reported as path: reason).
+ * Loads and checks path against kinds [kind_count], which must outlive *config. Problems are
+ * written to report (NULL: only counted), one a line with the offending line and a caret below.
+ * *config is set, and owned by the caller, whenever 0 or -EINVAL is returned. 0: usable. -EINVAL:
+ * problems reported. -ENOMEM. Other negative errno: the file cannot be read (reported as path:
+ * reason).
  */
 int config_load(const char *path, const struct config_device_kind *kinds, size_t kind_count,
                 FILE *report, struct config **config);
 
+/* The same from bytes [size_bytes] in memory; name stands for the path in reports. */
+int config_load_bytes(const char *name, const void *bytes, size_t size_bytes,
+                      const struct config_device_kind *kinds, size_t kind_count, FILE *report,
+                      struct config **config);
+
 /* Reports one more problem found by the server, in the same form, and counts it. */
-__attribute__((format(printf, 3, 4))) void config_report(struct config *config,
-                                                         struct config_mark mark,
-                                                         const char *format, ...);
+__attribute__((format(printf, 3, 4))) void
+config_report(struct config *config, struct config_mark mark, const char *format, ...);
 
 void config_destroy(struct config *config);
 

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "config/load.h"
+
+#include "config/tables.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct config_mark file_begin = {.line = 1, .column = 1};
+
+static struct load *load_create(const char *path, const struct config_device_kind *kinds,
+                                size_t kind_count, FILE *stream, size_t memory_bytes_max)
+{
+    struct load *load = calloc(1, sizeof(*load));
+    if (!load)
+        return NULL;
+    arena_init(&load->arena, memory_bytes_max);
+    load->report.path = arena_copy_text(&load->arena, path, strlen(path));
+    if (!load->report.path) {
+        arena_fini(&load->arena);
+        free(load);
+        return NULL;
+    }
+    load->report.arena = &load->arena;
+    load->report.stream = stream;
+    load->context = (struct schema_context){.arena = &load->arena, .report = &load->report};
+    load->config.path = load->report.path;
+    load->config.report = stream;
+    load->kinds = kinds;
+    load->kind_count = kind_count;
+    return load;
+}
+
+static void load_destroy(struct load *load)
+{
+    source_fini(&load->source);
+    arena_fini(&load->arena);
+    free(load);
+}
+
+static int prepare_kinds(struct load *load)
+{
+    const struct schema_key **keys = arena_alloc(&load->arena, load->kind_count, sizeof(*keys));
+    if (!keys)
+        return -ENOMEM;
+    for (size_t i = 0; i < load->kind_count; i++) {
+        keys[i] = device_options_keys(&load->arena, &load->kinds[i]);
+        if (!keys[i])
+            return -ENOMEM;
+    }
+    load->kind_keys = keys;
+    return 0;
+}
+
+/* 0 also when problems were reported: they are counted. */
+static int load_source(struct load *load)
+{
+    struct config_mark mark;
+    char problem[120];
+    load->report.source = &load->source;
+    if (!source_check(&load->source, &mark, problem, sizeof(problem))) {
+        report_problem(&load->report, mark, "%s", problem);
+        return 0;
+    }
+    const struct document_node *root;
+    int error = document_parse(&load->source, &load->arena, &load->report, &root);
+    if (error)
+        return error == -EINVAL ? 0 : error;
+    if (!root || root->kind != DOCUMENT_MAPPING) {
+        report_problem(&load->report, root ? root->mark : file_begin,
+                       "%s; expected a mapping with the keys pollers and vms",
+                       root ? "no mapping" : "the file has no content");
+        return 0;
+    }
+    error = prepare_kinds(load);
+    if (error)
+        return error;
+    const struct schema_value *values =
+        schema_read(&load->context, "the file", file_keys, FILE_ROWS, root, root->mark);
+    return values ? sections_build(load, values) : -ENOMEM;
+}
+
+/* Hands *config over, or destroys load. */
+static int load_finish(struct load *load, int error, struct config **config)
+{
+    if (load->arena.failed)
+        error = -ENOMEM;
+    report_flush(&load->report);
+    if (error) {
+        report_print_file(&load->report, "no memory left for it (at most %zu MiB are used)",
+                          load->arena.limit_bytes >> 20);
+        load_destroy(load);
+        return error;
+    }
+    load->config.problem_count = load->report.count;
+    *config = &load->config;
+    return load->report.count > 0 ? -EINVAL : 0;
+}
+
+static int load_too_large(struct load *load, struct config **config)
+{
+    report_problem(&load->report, file_begin, "the file is too large; expected at most %u MiB",
+                   CONFIG_FILE_BYTES_MAX >> 20);
+    return load_finish(load, 0, config);
+}
+
+int config_load(const char *path, const struct config_device_kind *kinds, size_t kind_count,
+                FILE *report, struct config **config)
+{
+    *config = NULL;
+    struct load *load = load_create(path, kinds, kind_count, report, LOAD_MEMORY_BYTES_MAX);
+    if (!load)
+        return -ENOMEM;
+    char reason[160];
+    int error = source_read(&load->source, path, reason, sizeof(reason));
+    if (error == -EFBIG)
+        return load_too_large(load, config);
+    if (error) {
+        report_print_file(&load->report, "%s", reason);
+        load_destroy(load);
+        return error;
+    }
+    return load_finish(load, load_source(load), config);
+}
+
+int load_bytes(const char *name, const void *bytes, size_t size_bytes,
+               const struct config_device_kind *kinds, size_t kind_count, FILE *report,
+               size_t memory_bytes_max, struct config **config)
+{
+    *config = NULL;
+    struct load *load = load_create(name, kinds, kind_count, report, memory_bytes_max);
+    if (!load)
+        return -ENOMEM;
+    int error = source_take(&load->source, bytes, size_bytes);
+    if (error == -EFBIG)
+        return load_too_large(load, config);
+    return load_finish(load, error ? error : load_source(load), config);
+}
+
+int config_load_bytes(const char *name, const void *bytes, size_t size_bytes,
+                      const struct config_device_kind *kinds, size_t kind_count, FILE *report,
+                      struct config **config)
+{
+    return load_bytes(name, bytes, size_bytes, kinds, kind_count, report, LOAD_MEMORY_BYTES_MAX,
+                      config);
+}
+
+void config_report(struct config *config, struct config_mark mark, const char *format, ...)
+{
+    struct load *load = (struct load *)config; /* its first member */
+    va_list arguments;
+    va_start(arguments, format);
+    report_print(&load->report, mark, format, arguments);
+    va_end(arguments);
+    config->problem_count = load->report.count;
+}
+
+void config_destroy(struct config *config)
+{
+    if (config)
+        load_destroy((struct load *)config);
+}

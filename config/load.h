@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * load.h - one load of a configuration file, from its bytes to struct config. Inside config/ only.
+ *
+ * Flow:    source_read, source_check -> document_parse -> schema_read (tables.h) -> sections_build
+ *          -> device_options_read, ranges_read, ranges_check.
+ * Threads: control thread.
+ * Memory:  struct load owns everything struct config points to; config is its first member, so
+ *          that config_report and config_destroy find the rest.
+ * Errors:  problems go to `report`; functions that return int give 0 or -ENOMEM.
+ * Source:  none.
+ */
+#ifndef CONFIG_LOAD_H
+#define CONFIG_LOAD_H
+
+#include "config/config.h"
+#include "config/schema.h"
+
+/* Twice what the largest file needs that is accepted. */
+#define LOAD_MEMORY_BYTES_MAX ((size_t)128 << 20)
+
+#define LOAD_NO_INDEX UINT32_MAX /* a reference that could not be resolved */
+
+struct load {
+    struct config config;
+    struct arena arena;
+    struct source source;
+    struct report report;
+    struct schema_context context;
+    const struct config_device_kind *kinds;
+    size_t kind_count;
+    const struct schema_key *const *kind_keys; /* [kind_count], each [option_count] */
+};
+
+/* config_load_bytes with another memory limit, for tests of what happens when memory is short. */
+int load_bytes(const char *name, const void *bytes, size_t size_bytes,
+               const struct config_device_kind *kinds, size_t kind_count, FILE *report,
+               size_t memory_bytes_max, struct config **config);
+
+/* sections.c: fills load->config from the values [FILE_ROWS] of the file's top level. */
+int sections_build(struct load *load, const struct schema_value *values);
+
+/* device_options.c: the kind's options as schema keys [option_count], or NULL. */
+const struct schema_key *device_options_keys(struct arena *arena,
+                                             const struct config_device_kind *kind);
+/* device_options.c: the values of a client's options [option_count of its kind], or NULL. */
+const struct config_value *device_options_read(struct load *load, uint32_t kind,
+                                               const struct schema_value *options,
+                                               struct config_mark client_mark);
+
+/* ranges.c: the ranges of one client; those that are wrong are reported and left out. */
+int ranges_read(struct load *load, const struct schema_value *value, struct config_client *client);
+/* ranges.c: count and overlaps of each VM's ranges. O(n log n). */
+int ranges_check(struct load *load);
+
+#endif

@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The sections of the file as the arrays of struct config, and the names by which they refer to
+ * one another. */
+#include "config/load.h"
+#include "config/suggest.h"
+#include "config/tables.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* The names of one section, for references; a name that was wrong is NULL. */
+struct names {
+    const char *const *names; /* [count] */
+    size_t count;
+    const char *what; /* "poller" */
+    bool is_section;  /* its absence has been reported already */
+};
+
+static int names_take(struct load *load, const struct schema_value *section, size_t row,
+                      const char *what, struct names *names)
+{
+    const char **texts = arena_alloc(&load->arena, section->record_count, sizeof(*texts));
+    if (!texts)
+        return -ENOMEM;
+    for (size_t i = 0; i < section->record_count; i++) {
+        const struct schema_value *name = &section->records[i].values[row];
+        texts[i] = name->is_valid ? name->string : NULL;
+    }
+    *names = (struct names){
+        .names = texts, .count = section->record_count, .what = what, .is_section = true};
+    return 0;
+}
+
+/* The index of the name in value, or LOAD_NO_INDEX with the problem reported. */
+static uint32_t resolve(struct load *load, const char *key, const struct schema_value *value,
+                        const struct names *names)
+{
+    /* Where the whole section is missing that is the problem to tell, not each reference. */
+    if (!value->is_valid || (names->count == 0 && names->is_section))
+        return LOAD_NO_INDEX;
+    struct suggest suggest;
+    suggest_begin(&suggest, value->string);
+    for (size_t i = 0; i < names->count; i++) {
+        if (!names->names[i])
+            continue;
+        if (strcmp(names->names[i], value->string) == 0)
+            return (uint32_t)i;
+        suggest_offer(&suggest, names->names[i]);
+    }
+    report_problem(&load->report, value->mark,
+                   "%s: there is no %s '%s'%s; expected the name of a %s", key, names->what,
+                   value->string, suggest_hint(&suggest), names->what);
+    return LOAD_NO_INDEX;
+}
+
+/* A name given twice in one group; groups NULL: the section is one group. */
+static void check_duplicate_names(struct load *load, const struct schema_value *section,
+                                  const struct names *names, const struct config_client *clients)
+{
+    for (size_t i = 0; i < names->count; i++) {
+        for (size_t j = 0; names->names[i] && j < i; j++) {
+            bool is_same_group = !clients || clients[i].vm == clients[j].vm;
+            if (!names->names[j] || !is_same_group || strcmp(names->names[i], names->names[j]) != 0)
+                continue;
+            /* The name is the first row of every section. */
+            struct config_mark first = section->records[j].values[0].mark;
+            report_problem(&load->report, section->records[i].values[0].mark,
+                           "a second %s '%s'; expected another name, the first stands at %u:%u",
+                           names->what, names->names[i], (unsigned)first.line,
+                           (unsigned)first.column);
+            break;
+        }
+    }
+}
+
+static int server_build(struct load *load, const struct schema_value *section)
+{
+    const struct schema_value *values =
+        section->record_count > 0
+            ? section->records[0].values
+            : schema_read(&load->context, "server", file_keys[FILE_SERVER].fields, SERVER_ROWS,
+                          NULL, section->mark);
+    if (!values)
+        return -ENOMEM;
+    const struct schema_value *uids = &values[SERVER_ALLOWED_UIDS];
+    uint32_t *allowed = arena_alloc(&load->arena, uids->record_count, sizeof(*allowed));
+    if (!allowed)
+        return -ENOMEM;
+    for (size_t i = 0; i < uids->record_count; i++)
+        allowed[i] = (uint32_t)uids->records[i].values[0].number;
+    load->config.server = (struct config_server){
+        .socket = values[SERVER_SOCKET].string,
+        .lock_memory = values[SERVER_LOCK_MEMORY].number != 0,
+        .settle_ns = values[SERVER_SETTLE].number,
+        .allowed_uids = allowed,
+        .allowed_uid_count = uids->record_count,
+        .socket_mark = values[SERVER_SOCKET].mark,
+        .lock_memory_mark = values[SERVER_LOCK_MEMORY].mark,
+    };
+    return 0;
+}
+
+static int pollers_build(struct load *load, const struct schema_value *section)
+{
+    struct config_poller *pollers =
+        arena_alloc(&load->arena, section->record_count, sizeof(*pollers));
+    if (!pollers)
+        return -ENOMEM;
+    for (size_t i = 0; i < section->record_count; i++) {
+        const struct schema_value *values = section->records[i].values;
+        pollers[i] = (struct config_poller){
+            .name = values[POLLER_NAME].string,
+            .cpu = (uint32_t)values[POLLER_CPU].number,
+            .idle = (enum config_idle)values[POLLER_IDLE].number,
+            .idle_sleep_ns = values[POLLER_IDLE_SLEEP].number,
+            .sandbox = values[POLLER_SANDBOX].number != 0,
+            .mark = section->records[i].mark,
+            .cpu_mark = values[POLLER_CPU].mark,
+            .sandbox_mark = values[POLLER_SANDBOX].mark,
+        };
+    }
+    load->config.pollers = pollers;
+    load->config.poller_count = section->record_count;
+    return 0;
+}
+
+static int vms_build(struct load *load, const struct schema_value *section,
+                     const struct names *pollers, struct config_vm **built)
+{
+    struct config_vm *vms = arena_alloc(&load->arena, section->record_count, sizeof(*vms));
+    if (!vms)
+        return -ENOMEM;
+    for (size_t i = 0; i < section->record_count; i++) {
+        const struct schema_value *values = section->records[i].values;
+        vms[i] = (struct config_vm){
+            .name = values[VM_NAME].string,
+            .vcpus = (uint32_t)values[VM_VCPUS].number,
+            .source = (enum config_source)values[VM_SOURCE].number,
+            .poller = resolve(load, "poller", &values[VM_POLLER], pollers),
+            .default_client = CONFIG_NO_CLIENT, /* until clients are read */
+            .mark = section->records[i].mark,
+        };
+    }
+    *built = vms;
+    load->config.vms = vms;
+    load->config.vm_count = section->record_count;
+    return 0;
+}
+
+static int client_build(struct load *load, const struct schema_record *record,
+                        const struct names *pollers, const struct names *vms,
+                        const struct names *kinds, struct config_client *client)
+{
+    const struct schema_value *values = record->values;
+    *client = (struct config_client){
+        .name = values[CLIENT_NAME].string,
+        .vm = resolve(load, "vm", &values[CLIENT_VM], vms),
+        .poller = LOAD_NO_INDEX,
+        .device = resolve(load, "device", &values[CLIENT_DEVICE], kinds),
+        .mark = record->mark,
+    };
+    if (values[CLIENT_NAME].is_valid && strcmp(client->name, NO_CLIENT_WORD) == 0)
+        report_problem(&load->report, values[CLIENT_NAME].mark,
+                       "name: '%s' stands for no client; expected another name", NO_CLIENT_WORD);
+    if (values[CLIENT_POLLER].node)
+        client->poller = resolve(load, "poller", &values[CLIENT_POLLER], pollers);
+    else if (client->vm != LOAD_NO_INDEX)
+        client->poller = load->config.vms[client->vm].poller;
+    if (client->device != LOAD_NO_INDEX) {
+        client->values =
+            device_options_read(load, client->device, &values[CLIENT_OPTIONS], record->mark);
+        if (!client->values)
+            return -ENOMEM;
+    }
+    return ranges_read(load, &values[CLIENT_RANGES], client);
+}
+
+static void check_client_counts(struct load *load)
+{
+    size_t counts[CONFIG_VMS_MAX] = {0};
+    for (size_t i = 0; i < load->config.client_count; i++) {
+        const struct config_client *client = &load->config.clients[i];
+        if (client->vm != LOAD_NO_INDEX && ++counts[client->vm] == CONFIG_VM_CLIENTS_MAX + 1)
+            report_problem(&load->report, client->mark,
+                           "more clients than a VM may have; expected at most %d",
+                           CONFIG_VM_CLIENTS_MAX);
+    }
+}
+
+static int clients_build(struct load *load, const struct schema_value *section,
+                         const struct names *pollers, const struct names *vms,
+                         const struct names *names)
+{
+    struct config_client *clients =
+        arena_alloc(&load->arena, section->record_count, sizeof(*clients));
+    const char **kind_names = arena_alloc(&load->arena, load->kind_count, sizeof(*kind_names));
+    if (!clients || !kind_names)
+        return -ENOMEM;
+    for (size_t i = 0; i < load->kind_count; i++)
+        kind_names[i] = load->kinds[i].name;
+    struct names kinds = {.names = kind_names, .count = load->kind_count, .what = "device kind"};
+    for (size_t i = 0; i < section->record_count; i++) {
+        int error = client_build(load, &section->records[i], pollers, vms, &kinds, &clients[i]);
+        if (error)
+            return error;
+    }
+    load->config.clients = clients;
+    load->config.client_count = section->record_count;
+    check_duplicate_names(load, section, names, clients);
+    check_client_counts(load);
+    return 0;
+}
+
+/* The client of that name in vm, or LOAD_NO_INDEX with the problem reported. */
+static uint32_t resolve_default_client(struct load *load, uint32_t vm,
+                                       const struct schema_value *value, const struct names *names)
+{
+    struct suggest suggest;
+    suggest_begin(&suggest, value->string);
+    suggest_offer(&suggest, NO_CLIENT_WORD);
+    bool is_elsewhere = false;
+    for (size_t i = 0; i < names->count; i++) {
+        bool is_ours = load->config.clients[i].vm == vm;
+        bool is_named = names->names[i] && strcmp(names->names[i], value->string) == 0;
+        if (is_ours && is_named)
+            return (uint32_t)i;
+        is_elsewhere = is_elsewhere || is_named;
+        if (is_ours && names->names[i])
+            suggest_offer(&suggest, names->names[i]);
+    }
+    report_problem(&load->report, value->mark,
+                   is_elsewhere ? "default_client: client '%s' belongs to another VM%s; expected a "
+                                  "client of this VM, or none"
+                                : "default_client: this VM has no client '%s'%s; expected a client "
+                                  "of this VM, or none",
+                   value->string, suggest_hint(&suggest));
+    return LOAD_NO_INDEX;
+}
+
+/* Every client is reached by a range, or by being the default one. */
+static void check_reachable(struct load *load, uint32_t vm, const struct schema_value *clients)
+{
+    for (size_t i = 0; i < load->config.client_count; i++) {
+        const struct schema_value *ranges = &clients->records[i].values[CLIENT_RANGES];
+        if (load->config.clients[i].vm != vm || load->config.vms[vm].default_client == i ||
+            !ranges->is_valid || ranges->record_count > 0)
+            continue;
+        report_problem(&load->report, load->config.clients[i].mark,
+                       "a client without ranges; expected ranges, or that its VM has it as "
+                       "default_client");
+    }
+}
+
+static void default_clients_build(struct load *load, const struct schema_value *section,
+                                  const struct schema_value *clients, struct config_vm *vms,
+                                  const struct names *client_names)
+{
+    for (uint32_t i = 0; i < section->record_count; i++) {
+        const struct schema_value *value = &section->records[i].values[VM_DEFAULT_CLIENT];
+        if (!value->is_valid)
+            continue;
+        if (strcmp(value->string, NO_CLIENT_WORD) != 0) {
+            vms[i].default_client = resolve_default_client(load, i, value, client_names);
+            if (vms[i].default_client == LOAD_NO_INDEX)
+                continue; /* else the one that was meant would be reported as well */
+        }
+        check_reachable(load, i, clients);
+    }
+}
+
+int sections_build(struct load *load, const struct schema_value *values)
+{
+    const struct schema_value *vms = &values[FILE_VMS];
+    const struct schema_value *clients = &values[FILE_CLIENTS];
+    struct names poller_names, vm_names, client_names;
+    struct config_vm *built_vms;
+    int error = server_build(load, &values[FILE_SERVER]);
+    if (!error)
+        error = names_take(load, &values[FILE_POLLERS], POLLER_NAME, "poller", &poller_names);
+    if (!error)
+        error = names_take(load, vms, VM_NAME, "VM", &vm_names);
+    if (!error)
+        error = names_take(load, clients, CLIENT_NAME, "client", &client_names);
+    if (!error)
+        error = pollers_build(load, &values[FILE_POLLERS]);
+    if (!error)
+        error = vms_build(load, vms, &poller_names, &built_vms);
+    if (!error)
+        error = clients_build(load, clients, &poller_names, &vm_names, &client_names);
+    if (error)
+        return error;
+    check_duplicate_names(load, &values[FILE_POLLERS], &poller_names, NULL);
+    check_duplicate_names(load, vms, &vm_names, NULL);
+    default_clients_build(load, vms, clients, built_vms, &client_names);
+    return ranges_check(load);
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * tables.h - every key of the configuration file that is not a device's own option.
+ *
+ * Flow:    read by load.c through schema.h, printed by print.c.
+ * Threads: any; constant.
+ * Memory:  static.
+ * Errors:  none.
+ *
+ * The enumerations name the rows of the tables, in their order.
+ */
+#ifndef CONFIG_TABLES_H
+#define CONFIG_TABLES_H
+
+#include "config/schema.h"
+
+enum file_row { FILE_SERVER, FILE_POLLERS, FILE_VMS, FILE_CLIENTS, FILE_ROWS };
+enum server_row {
+    SERVER_SOCKET,
+    SERVER_LOCK_MEMORY,
+    SERVER_SETTLE,
+    SERVER_ALLOWED_UIDS,
+    SERVER_ROWS
+};
+enum poller_row {
+    POLLER_NAME,
+    POLLER_CPU,
+    POLLER_IDLE,
+    POLLER_IDLE_SLEEP,
+    POLLER_SANDBOX,
+    POLLER_ROWS
+};
+enum vm_row { VM_NAME, VM_VCPUS, VM_SOURCE, VM_POLLER, VM_DEFAULT_CLIENT, VM_ROWS };
+enum client_row {
+    CLIENT_NAME,
+    CLIENT_VM,
+    CLIENT_DEVICE,
+    CLIENT_POLLER,
+    CLIENT_RANGES,
+    CLIENT_OPTIONS,
+    CLIENT_ROWS
+};
+enum range_row { RANGE_TYPE, RANGE_FIRST, RANGE_LAST, RANGE_ROWS };
+
+extern const struct schema_key file_keys[FILE_ROWS];
+
+/* What default_client means by no client; so no client may have this name. */
+#define NO_CLIENT_WORD "none"
+
+#endif
