@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "server/status.h"
+
+#include "pollers/histogram.h"
+#include "pollers/ticks.h"
+#include "server/log.h"
+#include "server/report.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+const char *const status_page_counters[PAGE_COUNTER_COUNT] = {
+    [PAGE_REQUESTS] = "requests",
+    [REQUEST_FAULT_TYPE] = "invalid_type",
+    [REQUEST_FAULT_DIRECTION] = "invalid_direction",
+    [REQUEST_FAULT_EMPTY] = "empty",
+    [REQUEST_FAULT_SIZE] = "invalid_size",
+    [REQUEST_FAULT_ADDRESS] = "invalid_address",
+    [PAGE_UNROUTED] = "unrouted",
+    [PAGE_REVOKED] = "revoked",
+    [PAGE_INBOX_FULL] = "inbox_full",
+    [PAGE_STRAY_SLOT] = "stray_slot",
+    [PAGE_ODD_STATE] = "odd_state",
+};
+
+const char *const status_page_settled[PAGE_SETTLED_COUNT] = {
+    [PAGE_DROPPED] = "dropped",
+    [PAGE_UNNOTIFIED] = "unnotified",
+};
+
+/* Index: state as it stands in the page; anything else is odd. */
+static const char *slot_state_name(uint32_t state)
+{
+    static const char *const names[] = {"pending", "complete", "processing", "free"};
+    return state < 4 ? names[state] : "odd";
+}
+
+static const char *idle_name(enum poller_idle idle)
+{
+    static const char *const names[] = {"spin", "pause", "yield", "sleep"};
+    return names[idle];
+}
+
+/* ---- figures ------------------------------------------------------------------------------------ */
+
+struct poller_status {
+    uint64_t sweeps; /* since the last call, like the next two */
+    uint64_t requests;
+    double busy_share; /* 0..1 */
+};
+
+static struct poller_status read_poller(struct topology_poller *poller)
+{
+    struct poller_figures figures = poller_figures(poller->poller);
+    uint64_t now = ticks_now();
+    uint64_t elapsed = now - poller->last_ticks;
+    struct poller_status status = {
+        .sweeps = figures.sweeps - poller->last.sweeps,
+        .requests = figures.requests - poller->last.requests,
+        .busy_share =
+            elapsed ? (double)(figures.busy_ticks - poller->last.busy_ticks) / (double)elapsed : 0,
+    };
+    poller->last = figures;
+    poller->last_ticks = now;
+    return status;
+}
+
+struct client_status {
+    uint64_t accesses, errors, lost_bytes;
+    uint64_t p50_ns, p99_ns, p999_ns, p9999_ns, max_ns;
+};
+
+static struct client_status read_client(const struct vm_client *client)
+{
+    static struct histogram copy; /* 9 KiB, control only */
+    histogram_copy(client->latency, &copy);
+    const struct device *device = client->client.device;
+    return (struct client_status){
+        .accesses = histogram_count(&copy),
+        .errors = counter_read(&client->client.errors),
+        .lost_bytes = (device->output ? byte_ring_dropped(device->output) : 0) +
+                      (device->input ? byte_ring_dropped(device->input) : 0),
+        .p50_ns = ticks_to_ns(histogram_percentile(&copy, 0.5)),
+        .p99_ns = ticks_to_ns(histogram_percentile(&copy, 0.99)),
+        .p999_ns = ticks_to_ns(histogram_percentile(&copy, 0.999)),
+        .p9999_ns = ticks_to_ns(histogram_percentile(&copy, 0.9999)),
+        .max_ns = ticks_to_ns(counter_read(&copy.max)),
+    };
+}
+
+static uint32_t read_slot_state(const struct vm *vm, uint32_t slot_index)
+{
+    return vm->requester_pid ? slot_state(&vm->source.slots[slot_index]) : SLOT_FREE;
+}
+
+/* ---- JSON --------------------------------------------------------------------------------------- */
+
+static void report_pollers(struct topology *topology, struct report *array)
+{
+    for (size_t i = 0; i < topology->poller_count; i++) {
+        struct topology_poller *poller = &topology->pollers[i];
+        struct poller_status status = read_poller(poller);
+        struct report *object = report_append_object(array);
+        report_add_text(object, "name", poller->name);
+        report_add_number(object, "cpu", poller->cpu);
+        report_add_text(object, "idle", idle_name(poller->idle));
+        report_add_bool(object, "sandbox", poller->sandbox != NULL);
+        report_add_bool(object, "isolated",
+                        placement_is_isolated(topology->placement, poller->cpu));
+        report_add_number(object, "sweeps", status.sweeps);
+        report_add_number(object, "requests", status.requests);
+        report_add_real(object, "busy", status.busy_share);
+    }
+}
+
+static void report_vm(const struct topology *topology, const struct vm *vm, struct report *object)
+{
+    report_add_text(object, "name", vm->name);
+    report_add_number(object, "vcpus", vm->page->vcpu_count);
+    report_add_text(object, "source", "memfd");
+    report_add_text(object, "poller", topology->pollers[vm->poller_index].name);
+    report_add_bool(object, "attached", vm->requester_pid != 0);
+    report_add_number(object, "requester_pid", (uint64_t)vm->requester_pid);
+    report_add_bool(object, "stuck", vm->is_stuck);
+    struct report *slots = report_add_array(object, "slots");
+    for (uint32_t i = 0; i < vm->page->vcpu_count; i++)
+        report_append_text(slots, slot_state_name(read_slot_state(vm, i)));
+    struct report *counters = report_add_object(object, "counters");
+    for (size_t i = 0; i < PAGE_COUNTER_COUNT; i++)
+        report_add_number(counters, status_page_counters[i], counter_read(&vm->page->counters[i]));
+    for (size_t i = 0; i < PAGE_SETTLED_COUNT; i++)
+        report_add_number(counters, status_page_settled[i], counter_read(&vm->page->settled[i]));
+}
+
+static void report_client(const struct topology *topology, const struct vm *vm,
+                          const struct vm_client *client, struct report *object)
+{
+    struct client_status status = read_client(client);
+    report_add_text(object, "name", client->client.name);
+    report_add_text(object, "vm", vm->name);
+    report_add_text(object, "device", client->client.device->ops->name);
+    report_add_text(object, "poller", topology->pollers[client->poller_index].name);
+    report_add_bool(object, "default", client->client.is_default);
+    report_add_number(object, "accesses", status.accesses);
+    report_add_number(object, "errors", status.errors);
+    report_add_number(object, "lost_bytes", status.lost_bytes);
+    struct report *latency = report_add_object(object, "latency_ns");
+    report_add_number(latency, "p50", status.p50_ns);
+    report_add_number(latency, "p99", status.p99_ns);
+    report_add_number(latency, "p99.9", status.p999_ns);
+    report_add_number(latency, "p99.99", status.p9999_ns);
+    report_add_number(latency, "max", status.max_ns);
+}
+
+char *status_json(struct topology *topology)
+{
+    struct report *root = report_create();
+    report_add_text(root, "version", IOREQD_VERSION);
+    report_add_number(root, "ticks_per_second", ticks_per_second());
+    report_add_number(root, "log_lines_lost", log_lines_lost());
+    report_pollers(topology, report_add_array(root, "pollers"));
+    struct report *vms = report_add_array(root, "vms");
+    struct report *clients = report_add_array(root, "clients");
+    for (size_t i = 0; i < topology->vm_count; i++) {
+        const struct vm *vm = &topology->vms[i];
+        report_vm(topology, vm, report_append_object(vms));
+        for (size_t k = 0; k < vm->client_count; k++)
+            report_client(topology, vm, &vm->clients[k], report_append_object(clients));
+    }
+    char *text = report_text(root);
+    report_destroy(root);
+    return text;
+}
+
+/* ---- table -------------------------------------------------------------------------------------- */
+
+static void print_pollers(struct topology *topology, FILE *out)
+{
+    fprintf(out, "%-15s %4s %-6s %-8s %14s %12s %8s\n", "POLLER", "CPU", "IDLE", "SANDBOX",
+            "SWEEPS", "REQUESTS", "BUSY");
+    for (size_t i = 0; i < topology->poller_count; i++) {
+        struct topology_poller *poller = &topology->pollers[i];
+        struct poller_status status = read_poller(poller);
+        fprintf(out, "%-15s %4u %-6s %-8s %14llu %12llu %7.2f%%\n", poller->name, poller->cpu,
+                idle_name(poller->idle), poller->sandbox ? "armed" : "off",
+                (unsigned long long)status.sweeps, (unsigned long long)status.requests,
+                100 * status.busy_share);
+    }
+}
+
+static void print_slots(const struct vm *vm, FILE *out)
+{
+    uint32_t counts[5] = {0};
+    for (uint32_t i = 0; i < vm->page->vcpu_count; i++) {
+        uint32_t state = read_slot_state(vm, i);
+        counts[state < 4 ? state : 4]++;
+    }
+    const char *separator = "";
+    for (uint32_t state = 0; state < 5; state++) {
+        if (counts[state] == 0)
+            continue;
+        fprintf(out, "%s%u %s", separator, counts[state], slot_state_name(state));
+        separator = ", ";
+    }
+    fputc('\n', out);
+}
+
+static void print_vms(const struct topology *topology, FILE *out)
+{
+    fprintf(out, "\n%-15s %5s %-15s %-10s %12s  %s\n", "VM", "VCPUS", "POLLER", "REQUESTER",
+            "REQUESTS", "SLOTS");
+    for (size_t i = 0; i < topology->vm_count; i++) {
+        const struct vm *vm = &topology->vms[i];
+        char requester[16] = "none";
+        if (vm->is_stuck)
+            snprintf(requester, sizeof(requester), "stuck");
+        else if (vm->requester_pid)
+            snprintf(requester, sizeof(requester), "pid %d", (int)vm->requester_pid);
+        fprintf(out, "%-15s %5u %-15s %-10s %12llu  ", vm->name, vm->page->vcpu_count,
+                topology->pollers[vm->poller_index].name, requester,
+                (unsigned long long)counter_read(&vm->page->counters[PAGE_REQUESTS]));
+        print_slots(vm, out);
+        for (size_t k = PAGE_REQUESTS + 1; k < PAGE_COUNTER_COUNT; k++)
+            if (counter_read(&vm->page->counters[k]))
+                fprintf(out, "  %s: %llu\n", status_page_counters[k],
+                        (unsigned long long)counter_read(&vm->page->counters[k]));
+        for (size_t k = 0; k < PAGE_SETTLED_COUNT; k++)
+            if (counter_read(&vm->page->settled[k]))
+                fprintf(out, "  %s: %llu\n", status_page_settled[k],
+                        (unsigned long long)counter_read(&vm->page->settled[k]));
+    }
+}
+
+static void print_clients(const struct topology *topology, FILE *out)
+{
+    fprintf(out, "\n%-15s %-15s %-14s %10s %9s %9s %9s %9s %7s\n", "CLIENT", "VM", "DEVICE",
+            "ACCESSES", "P50 ns", "P99 ns", "P99.9 ns", "MAX ns", "ERRORS");
+    for (size_t i = 0; i < topology->vm_count; i++) {
+        const struct vm *vm = &topology->vms[i];
+        for (size_t k = 0; k < vm->client_count; k++) {
+            const struct vm_client *client = &vm->clients[k];
+            struct client_status status = read_client(client);
+            fprintf(out, "%-15s %-15s %-14s %10llu %9llu %9llu %9llu %9llu %7llu\n",
+                    client->client.name, vm->name, client->client.device->ops->name,
+                    (unsigned long long)status.accesses, (unsigned long long)status.p50_ns,
+                    (unsigned long long)status.p99_ns, (unsigned long long)status.p999_ns,
+                    (unsigned long long)status.max_ns, (unsigned long long)status.errors);
+        }
+    }
+}
+
+char *status_text(struct topology *topology)
+{
+    char *text = NULL;
+    size_t length;
+    FILE *out = open_memstream(&text, &length);
+    if (!out)
+        return NULL;
+    print_pollers(topology, out);
+    print_vms(topology, out);
+    print_clients(topology, out);
+    if (log_lines_lost())
+        fprintf(out, "\n%llu log lines were lost\n", (unsigned long long)log_lines_lost());
+    return fclose(out) == 0 ? text : NULL;
+}
