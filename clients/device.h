@@ -123,4 +123,9 @@ extern const struct device_ops *const device_kinds[];
 /* The kind of that name, or NULL. */
 const struct device_ops *device_kind_find(const char *name);
 
+/* For create(): writes one line into setup->error and returns -error. The line names the option
+ * and the remedy; who reads it knows the client already. */
+int device_refuse(const struct device_setup *setup, int error, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
 #endif

@@ -1,19 +1,16 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Answers for addresses where nothing is: reads give all-ones, writes are dropped. The client's
- * access counter tells how often. Meant as a VM's default client. */
-#include "clients/device.h"
+/* Answers for addresses where nothing is: reads give all-ones, writes are dropped, of any type and
+ * size. The client's access counter tells how often. Meant as a VM's default client. */
+#include "clients/devices/devices.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
-extern const struct device_ops device_fallback;
-
 static int fallback_create(const struct device_setup *setup, struct device **device)
 {
-    (void)setup;
     struct device *fallback = calloc(1, sizeof(*fallback));
     if (!fallback)
-        return -ENOMEM;
+        return device_refuse(setup, ENOMEM, "no memory for the device");
     fallback->ops = &device_fallback;
     *device = fallback;
     return 0;
@@ -21,7 +18,7 @@ static int fallback_create(const struct device_setup *setup, struct device **dev
 
 static void fallback_reset(struct device *device)
 {
-    (void)device;
+    (void)device; /* nothing to remember */
 }
 
 static int fallback_handle(struct device *device, struct request *request)
