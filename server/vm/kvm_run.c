@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* One run of `ioreq-vm kvm`, from its options to its report. */
+#include "server/vm/kvm.h"
+#include "server/vm/vcpu.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define STOP_GRACE_NS 2000000000u /* for answers that are on their way when the run ends */
+#define COMMAND       "kvm"
+
+struct kvm_session {
+    const struct kvm_options *options;
+    struct firmware firmware;
+    struct machine machine;
+    struct requester *requester;
+    struct observer observer;
+    struct ending ending;
+    struct vcpu *vcpus;
+    uint32_t started_count;
+    _Atomic uint32_t running_count;
+    uint64_t begin_ns;
+    uint64_t end_ns;
+    struct traffic traffic; /* of all vCPUs, once joined */
+};
+
+void kvm_options_init(struct kvm_options *options)
+{
+    *options = (struct kvm_options){
+        .attach = {.socket_path = OPTION_DEFAULT_SOCKET, .vm_name = OPTION_DEFAULT_VM},
+        .memory_bytes = 64u << 20,
+        .vcpu_count = 1,
+        .has_kernel_irqchip = true,
+        .console_port = 0x402,
+    };
+}
+
+static void session_start_vcpus(struct kvm_session *session)
+{
+    const struct kvm_options *options = session->options;
+    session->running_count = options->vcpu_count;
+    session->begin_ns = monotonic_ns();
+    for (uint32_t i = 0; i < options->vcpu_count; i++) {
+        struct vcpu *vcpu = &session->vcpus[i];
+        vcpu->machine = &session->machine;
+        vcpu->requester = session->requester;
+        vcpu->observer = &session->observer;
+        vcpu->ending = &session->ending;
+        vcpu->running_count = &session->running_count;
+        vcpu->index = i;
+        vcpu->is_pinned = options->cpus.count > 0;
+        vcpu->cpu = vcpu->is_pinned ? options->cpus.cpus[i] : 0;
+        vcpu->last_access_ns = session->begin_ns;
+        int result = vcpu_start(vcpu);
+        if (result != 0) {
+            ending_raise(&session->ending, ENDING_FAILED, "cannot start a thread: %s",
+                         strerror(-result));
+            return;
+        }
+        session->started_count++;
+    }
+}
+
+/* How long until `since` is limit_ns ago; 0: that is now or past. */
+static uint64_t left_until(uint64_t since_ns, uint64_t limit_ns)
+{
+    uint64_t passed_ns = monotonic_ns() - since_ns;
+    return passed_ns < limit_ns ? limit_ns - passed_ns : 0;
+}
+
+/* Waits for a cause, and is one: the time limits. */
+static void session_wait(struct kvm_session *session)
+{
+    const struct kvm_options *options = session->options;
+    for (;;) {
+        uint64_t wait_ns = 3600u * 1000000000ull;
+        if (options->timeout_ns) {
+            uint64_t left_ns = left_until(session->begin_ns, options->timeout_ns);
+            if (left_ns == 0)
+                ending_raise(&session->ending, ENDING_TIMEOUT, "--timeout is over");
+            wait_ns = left_ns < wait_ns ? left_ns : wait_ns;
+        }
+        if (options->idle_exit_ns) {
+            uint64_t last_ns = session->begin_ns;
+            for (uint32_t i = 0; i < session->started_count; i++) {
+                uint64_t seen_ns = atomic_load_explicit(&session->vcpus[i].last_access_ns,
+                                                        memory_order_relaxed); /* only a time */
+                last_ns = seen_ns > last_ns ? seen_ns : last_ns;
+            }
+            uint64_t left_ns = left_until(last_ns, options->idle_exit_ns);
+            if (left_ns == 0)
+                ending_raise(&session->ending, ENDING_IDLE, "no request for --idle-exit");
+            wait_ns = left_ns < wait_ns ? left_ns : wait_ns;
+        }
+        /* A wait of 0 means for ever; with a limit reached the cause is there already. */
+        if (ending_wait(&session->ending, wait_ns ? wait_ns : 1))
+            return;
+    }
+}
+
+/* Whether the run did what was asked of it. */
+static bool session_succeeded(const struct kvm_session *session)
+{
+    switch (ending_get(&session->ending)) {
+    case ENDING_UNTIL:
+        return true;
+    case ENDING_HALTED:
+    case ENDING_IDLE:
+    case ENDING_TIMEOUT:
+    case ENDING_SIGNAL:
+        return session->options->until == NULL;
+    default:
+        return false;
+    }
+}
+
+static void session_print_json(const struct kvm_session *session, FILE *report)
+{
+    const struct kvm_options *options = session->options;
+    fputs("{\"command\": \"kvm\", \"vm\": ", report);
+    json_print_string(options->attach.vm_name, report);
+    fputs(", \"firmware\": ", report);
+    json_print_string(session->firmware.name, report);
+    fprintf(report,
+            ", \"vcpus\": %" PRIu32 ", \"ending\": \"%s\", \"reason\": ", options->vcpu_count,
+            ending_name(ending_get(&session->ending)));
+    json_print_string(session->ending.text, report);
+    fprintf(report, ", \"passed\": %s, \"seconds\": %.3f, ",
+            session_succeeded(session) ? "true" : "false",
+            (double)(session->end_ns - session->begin_ns) / 1e9);
+    traffic_print_json(&session->traffic, report);
+    fputs("}\n", report);
+}
+
+static void session_print(const struct kvm_session *session, FILE *report)
+{
+    const struct kvm_options *options = session->options;
+    fprintf(report,
+            "guest         %s: %s (%zu KiB), %" PRIu64 " MiB, %" PRIu32 " vCPU%s, irqchip %s\n",
+            options->attach.vm_name, session->firmware.name, session->firmware.size_bytes >> 10,
+            options->memory_bytes >> 20, options->vcpu_count, options->vcpu_count == 1 ? "" : "s",
+            options->has_kernel_irqchip ? "kernel" : "none");
+    fprintf(report, "ended         %s after %.3f s: %s\n",
+            ending_name(ending_get(&session->ending)),
+            (double)(session->end_ns - session->begin_ns) / 1e9, session->ending.text);
+    traffic_print(&session->traffic, report);
+}
+
+/* Joins what runs, closes the trace, reports. An exit code. */
+static int session_finish(struct kvm_session *session, FILE *report)
+{
+    char error[TRACE_ERROR_BYTES];
+    vcpu_stop_all(session->vcpus, session->started_count, STOP_GRACE_NS);
+    session->end_ns = monotonic_ns();
+    for (uint32_t i = 0; i < session->started_count; i++)
+        traffic_merge(&session->traffic, &session->vcpus[i].traffic);
+
+    int code = EXIT_OK;
+    if (!session_succeeded(session)) {
+        if (session->options->until)
+            code = command_fail(COMMAND, "the console did not print '%s': %s (%s)",
+                                session->options->until, ending_name(ending_get(&session->ending)),
+                                session->ending.text);
+        else
+            code = command_fail(COMMAND, "%s", session->ending.text);
+        observer_abandon(&session->observer);
+        if (session->options->record_path)
+            command_fail(COMMAND, "no trace is kept of a run that failed");
+    } else if (observer_commit(&session->observer, error) != 0) {
+        code = command_fail(COMMAND, "%s", error);
+    }
+    if (session->options->wants_json)
+        session_print_json(session, report);
+    else
+        session_print(session, report);
+    return code;
+}
+
+/* With a page and a machine at hand. */
+static int session_run(struct kvm_session *session, FILE *report)
+{
+    const struct kvm_options *options = session->options;
+    char error[TRACE_ERROR_BYTES];
+    if (options->vcpu_count > requester_vcpu_count(session->requester))
+        return command_fail(COMMAND,
+                            "--vcpus %" PRIu32 ", but VM '%s' has %" PRIu32
+                            " (key vcpus of the server's configuration)",
+                            options->vcpu_count, options->attach.vm_name,
+                            requester_vcpu_count(session->requester));
+    struct observer_setup setup = {
+        .until = options->until,
+        .console_port = options->console_port,
+        .record_path = options->record_path,
+        .header = {.vcpu_count = options->vcpu_count,
+                   .firmware_bytes = session->firmware.size_bytes},
+        .volatile_ranges = options->volatile_ranges,
+        .volatile_count = options->volatile_count,
+    };
+    snprintf(setup.header.firmware_name, sizeof(setup.header.firmware_name), "%.*s", TRACE_NAME_MAX,
+             session->firmware.name);
+    if (observer_init(&session->observer, &setup, error) != 0)
+        return command_fail(COMMAND, "%s", error);
+    session_start_vcpus(session);
+    session_wait(session);
+    return session_finish(session, report);
+}
+
+static int session_open(struct kvm_session *session, FILE *report)
+{
+    const struct kvm_options *options = session->options;
+    char error[512];
+    const struct machine_setup setup = {
+        .firmware = &session->firmware,
+        .ram_bytes = options->memory_bytes,
+        .vcpu_count = options->vcpu_count,
+        .has_kernel_irqchip = options->has_kernel_irqchip,
+    };
+    int result = vcpu_prepare_kicks();
+    if (result != 0)
+        return command_fail(COMMAND, "sigaction: %s", strerror(-result));
+    if (machine_create(&setup, &session->machine, error, sizeof(error)) != 0)
+        return command_fail(COMMAND, "%s", error);
+    int code;
+    if (requester_attach(options->attach.socket_path, options->attach.vm_name, &session->requester,
+                         error, sizeof(error)) != 0) {
+        code = command_fail(COMMAND, "%s", error);
+    } else {
+        code = session_run(session, report);
+        requester_detach(session->requester);
+    }
+    machine_destroy(&session->machine);
+    return code;
+}
+
+int kvm_run(const struct kvm_options *options, FILE *report)
+{
+    char error[512];
+    struct kvm_session *session = calloc(1, sizeof(*session));
+    struct vcpu *vcpus = calloc(options->vcpu_count, sizeof(*vcpus));
+    int code;
+    if (!session || !vcpus) {
+        code = command_fail(COMMAND, "out of memory");
+    } else if (firmware_load(options->firmware_path, &session->firmware, error, sizeof(error)) !=
+               0) {
+        code = command_fail(COMMAND, "%s", error);
+    } else {
+        int result = ending_init(&session->ending);
+        session->options = options;
+        session->vcpus = vcpus;
+        if (result != 0) {
+            code = command_fail(COMMAND, "cannot wait for signals: %s", strerror(-result));
+        } else {
+            code = session_open(session, report);
+            ending_fini(&session->ending);
+        }
+        firmware_unload(&session->firmware);
+    }
+    free(vcpus);
+    free(session);
+    return code;
+}
