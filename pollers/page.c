@@ -30,9 +30,14 @@ void page_open(struct page *page, struct acrn_io_request *slots)
     page->is_open = true;
 }
 
-void page_close(struct page *page)
+void page_pause(struct page *page)
 {
     page->is_open = false;
+}
+
+void page_close(struct page *page)
+{
+    page_pause(page);
     for (uint32_t i = 0; i < SLOT_COUNT; i++) {
         uint64_t word = slot_record_word(&page->records[i]);
         if (slot_record_phase(word) == SLOT_PHASE_IN_FLIGHT &&

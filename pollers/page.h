@@ -59,6 +59,9 @@ int page_init(struct page *page, uint32_t vcpu_count, const struct router *route
 /* Sweeping poller: frees every slot and begins to sweep. slots stay mapped until page_close. */
 void page_open(struct page *page, struct acrn_io_request *slots);
 
+/* Sweeping poller: takes on no more requests; those in flight are answered as usual. */
+void page_pause(struct page *page);
+
 /* Sweeping poller: stops sweeping and abandons what is in flight, unanswered: whoever waited for
  * it is gone. Other pollers may still be settling; control waits for them before it unmaps. */
 void page_close(struct page *page);

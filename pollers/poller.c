@@ -13,6 +13,7 @@
 #include <time.h>
 
 #define START_TIMEOUT_NS      5000000000ull
+#define STACK_BYTES           (256 * 1024)
 #define STACK_PREFAULT_BYTES  65536
 
 int poller_create(const struct poller_options *options, struct poller **poller)
@@ -77,7 +78,7 @@ static int thread_prepare(struct poller *poller)
     if (result < 0)
         return result;
     prefault_stack();
-    return poller->options.arm ? poller->options.arm(&poller->options) : 0;
+    return poller->options.arm ? poller->options.arm(poller->options.arm_context) : 0;
 }
 
 /* Release on every state: pairs with wait_while_state. */
@@ -108,7 +109,12 @@ int poller_start(struct poller *poller)
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    int error = pthread_create(&poller->thread, NULL, thread_main, poller);
+    pthread_attr_t attributes;
+    pthread_attr_init(&attributes);
+    /* Locked memory holds whole stacks: no larger than a device may need. */
+    pthread_attr_setstacksize(&attributes, STACK_BYTES);
+    int error = pthread_create(&poller->thread, &attributes, thread_main, poller);
+    pthread_attr_destroy(&attributes);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (error != 0) {
         atomic_store_explicit(&poller->state, POLLER_NEW, memory_order_relaxed);
@@ -165,12 +171,15 @@ int poller_stop(struct poller *poller, uint64_t timeout_ns)
     return 0;
 }
 
+bool poller_is_gone(const struct poller *poller)
+{
+    uint32_t state = atomic_load_explicit(&poller->state, memory_order_acquire);
+    return state == POLLER_NEW || state == POLLER_STOPPED;
+}
+
 void poller_destroy(struct poller *poller)
 {
-    if (!poller)
-        return;
-    uint32_t state = atomic_load_explicit(&poller->state, memory_order_acquire);
-    if (state == POLLER_NEW || state == POLLER_STOPPED)
+    if (poller && poller_is_gone(poller))
         memory_free(poller, sizeof(*poller));
 }
 

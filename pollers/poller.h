@@ -40,7 +40,8 @@ struct poller_options {
     uint64_t idle_sleep_ns;
     /* Runs on the new thread once it is pinned, as its last system calls; NULL: none. A thread
      * that armed a filter cannot exit: it parks when stopped. */
-    int (*arm)(const struct poller_options *options);
+    int (*arm)(void *arm_context);
+    void *arm_context;
 };
 
 struct poller;
@@ -63,7 +64,10 @@ int poller_call(struct poller *poller, void (*function)(void *context), void *co
 /* Ends the loop. -ETIMEDOUT: it is stuck in a device. */
 int poller_stop(struct poller *poller, uint64_t timeout_ns);
 
-/* Frees a poller that was never started or has stopped. One that is parked or stuck is kept: its
+/* True if no thread runs on it: never started, or stopped and ended. */
+bool poller_is_gone(const struct poller *poller);
+
+/* Frees a poller that is gone. One that is parked or stuck is kept: its
  * thread still runs on it. */
 void poller_destroy(struct poller *poller);
 
