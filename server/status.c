@@ -6,7 +6,6 @@
 #include "server/log.h"
 #include "server/report.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 

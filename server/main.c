@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* ioreqd: reads the configuration, builds the topology, becomes the control thread. */
+#include "config/config.h"
+#include "config/print.h"
+#include "pollers/memory.h"
+#include "server/control.h"
+#include "server/device_options.h"
+#include "server/log.h"
+#include "server/topology.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum exit_code { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
+
+static const char usage[] =
+    "Usage: ioreqd --config FILE [--check]\n"
+    "Serves the I/O requests of guests from user space, by polling their shared request pages.\n"
+    "\n"
+    "  -c, --config FILE   configuration (see config/ioreqd.yaml, which holds every key)\n"
+    "      --check         only check FILE; every problem is shown as file:line:column\n"
+    "      --help-config   describe every key of the configuration\n"
+    "  -h, --help          show this\n"
+    "  -V, --version       show the version\n"
+    "\n"
+    "SIGTERM and SIGINT settle what is in flight and end the server.\n"
+    "Exit codes: 0 ok, 1 failed, 2 usage or configuration.\n";
+
+struct arguments {
+    const char *config_path;
+    bool check_only;
+    bool help_config;
+};
+
+/* -1: go on; otherwise the exit code. */
+static int parse_arguments(int argc, char **argv, struct arguments *arguments)
+{
+    static const struct option options[] = {
+        {"config", required_argument, NULL, 'c'}, {"check", no_argument, NULL, 'k'},
+        {"help-config", no_argument, NULL, 'H'},  {"help", no_argument, NULL, 'h'},
+        {"version", no_argument, NULL, 'V'},      {NULL, 0, NULL, 0},
+    };
+    int option;
+    while ((option = getopt_long(argc, argv, "c:hV", options, NULL)) != -1) {
+        switch (option) {
+        case 'c':
+            arguments->config_path = optarg;
+            break;
+        case 'k':
+            arguments->check_only = true;
+            break;
+        case 'H':
+            arguments->help_config = true;
+            break;
+        case 'h':
+            fputs(usage, stdout);
+            return EXIT_OK;
+        case 'V':
+            puts("ioreqd " IOREQD_VERSION);
+            return EXIT_OK;
+        default:
+            fputs("Try: ioreqd --help\n", stderr);
+            return EXIT_USAGE;
+        }
+    }
+    if (optind < argc || (!arguments->config_path && !arguments->help_config)) {
+        fprintf(stderr, "ioreqd: %s\nTry: ioreqd --help\n",
+                optind < argc ? "unexpected argument" : "--config FILE is required");
+        return EXIT_USAGE;
+    }
+    return -1;
+}
+
+static int lock_memory(const struct config *config)
+{
+    if (!config->server.lock_memory)
+        return 0;
+    uint64_t limit_bytes;
+    int result = memory_lock_all(&limit_bytes);
+    if (result < 0)
+        log_error("cannot lock memory (%s; limit %llu KiB): raise it with ulimit -l unlimited, "
+                  "LimitMEMLOCK=infinity or CAP_IPC_LOCK, or accept page faults with server: "
+                  "lock_memory: false",
+                  strerror(-result), (unsigned long long)(limit_bytes / 1024));
+    return result;
+}
+
+static int serve(const struct config *config, struct placement *placement)
+{
+    struct topology *topology = NULL;
+    int result = lock_memory(config);
+    if (result < 0)
+        return result;
+    result = topology_create(config, placement, &topology);
+    if (result < 0) {
+        log_error("cannot build what the configuration describes: %s", strerror(-result));
+        return result;
+    }
+    result = control_run(topology);
+    topology_destroy(topology);
+    return result;
+}
+
+static int check_and_serve(const struct arguments *arguments, struct config *config)
+{
+    struct placement *placement = NULL;
+    int result = placement_open(&placement);
+    if (result < 0) {
+        log_error("cannot read the machine's topology: %s", strerror(-result));
+        return EXIT_FAILED;
+    }
+    struct machine_facts facts = machine_facts_read();
+    topology_check(config, placement, &facts);
+    int exit_code;
+    if (config->problem_count > 0) {
+        exit_code = EXIT_USAGE;
+    } else if (arguments->check_only) {
+        printf("%s: ok: pollers %zu, VMs %zu, clients %zu\n", config->path, config->poller_count,
+               config->vm_count, config->client_count);
+        exit_code = EXIT_OK;
+    } else {
+        exit_code = serve(config, placement) < 0 ? EXIT_FAILED : EXIT_OK;
+    }
+    placement_close(placement);
+    return exit_code;
+}
+
+int main(int argc, char **argv)
+{
+    struct arguments arguments = {0};
+    int exit_code = parse_arguments(argc, argv, &arguments);
+    if (exit_code >= 0)
+        return exit_code;
+    control_block_signals();
+    size_t kind_count;
+    struct config_device_kind *kinds = device_config_kinds(&kind_count);
+    if (!kinds) {
+        log_error("no memory");
+        return EXIT_FAILED;
+    }
+    struct config *config = NULL;
+    if (arguments.help_config) {
+        config_print_reference(kinds, kind_count, stdout);
+        exit_code = EXIT_OK;
+    } else if (config_load(arguments.config_path, kinds, kind_count, stderr, &config) < 0 &&
+               !config) {
+        exit_code = EXIT_USAGE;
+    } else {
+        exit_code = check_and_serve(&arguments, config);
+    }
+    config_destroy(config);
+    device_config_kinds_destroy(kinds);
+    return exit_code;
+}
