@@ -17,14 +17,14 @@ static void many_problems_are_told_in_one_run_in_file_order(void **state)
     struct loaded loaded = loaded_text(file);
     assert_int_equal(loaded.error, -EINVAL);
     static const char expected[] =
-        "test.yaml:2:18: vm: there is no VM 'guets' (did you mean 'guest'?); expected the name of "
+        "test.yaml:2:19: vm: there is no VM 'guets' (did you mean 'guest'?); expected the name of "
         "a VM\n"
         "      - {name: c, vm: guets, device: pain}\n"
-        "                     ^\n"
-        "test.yaml:2:33: device: there is no device kind 'pain' (did you mean 'plain'?); expected "
+        "                      ^\n"
+        "test.yaml:2:34: device: there is no device kind 'pain' (did you mean 'plain'?); expected "
         "the name of a device kind\n"
         "      - {name: c, vm: guets, device: pain}\n"
-        "                                    ^\n"
+        "                                     ^\n"
         "test.yaml:4:5: key 'vcpus' is missing in vms; expected a number from 1 to 16\n"
         "      - name: guest\n"
         "        ^\n"
@@ -136,7 +136,7 @@ static void wrong_shapes_are_told(void **state)
     REFUSED("word\n", "test.yaml:1:1: no mapping; expected a mapping");
     REFUSED("", "test.yaml:1:1: the file has no content; expected a mapping");
     REFUSED("# only\n", "test.yaml:1:1: the file has no content; expected a mapping");
-    REFUSED("---\n...\n", "test.yaml:1:4: no mapping; expected a mapping");
+    REFUSED("---\n...\n", "test.yaml:2:1: no mapping; expected a mapping");
 }
 
 static void bad_elements_of_number_lists_are_told(void **state)
@@ -184,14 +184,15 @@ static void options_are_checked_by_their_table(void **state)
 static void streams_need_their_path(void **state)
 {
     (void)state;
-    static const char *const wrong[] = {"pty:", "file:", "\"\"", "PTY", "pty :x", "filex"};
+    static const char *const wrong[] = {"'pty:'", "'file:'", "\"\"", "PTY", "pty :x", "filex"};
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
         char file[512];
         snprintf(file, sizeof(file),
-                 GOOD_HEAD "  - {name: d, vm: guest, device: every, ranges: [{type: mmio, first: "
-                           "0}], options: {\n   stream: %s}}\n",
+                 GOOD_HEAD "  - name: d\n    vm: guest\n    device: every\n"
+                           "    ranges: [{type: mmio, first: 0}]\n"
+                           "    options:\n      stream: %s\n",
                  wrong[i]);
-        REFUSED(file, "test.yaml:7:12: stream: ");
+        REFUSED(file, "test.yaml:11:15: stream: ");
     }
 }
 
@@ -300,7 +301,7 @@ static void long_lines_are_clipped_around_the_place(void **state)
         expected, sizeof(expected),
         "test.yaml:1:1023: unknown key 'nam' in pollers (did you mean 'name'?); expected name, "
         "cpu, idle, idle_sleep, sandbox\n"
-        "    ...%.59s{nam: b}, %.30s...\n"
+        "    ...%.59s{nam: b}, %.31s...\n"
         "       %.60s^\n",
         blanks, blanks, blanks);
     const char *at = strstr(loaded.report, "test.yaml:1:1023: unknown");
