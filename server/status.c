@@ -44,9 +44,9 @@ static const char *idle_name(enum poller_idle idle)
 /* ---- figures ------------------------------------------------------------------------------------ */
 
 struct poller_status {
-    uint64_t sweeps; /* since the last call, like the next two */
-    uint64_t requests;
-    double busy_share; /* 0..1 */
+    uint64_t sweeps;
+    uint64_t requests; /* handled here */
+    double busy_share; /* 0..1, since the last call */
 };
 
 static struct poller_status read_poller(struct topology_poller *poller)
@@ -55,8 +55,8 @@ static struct poller_status read_poller(struct topology_poller *poller)
     uint64_t now = ticks_now();
     uint64_t elapsed = now - poller->last_ticks;
     struct poller_status status = {
-        .sweeps = figures.sweeps - poller->last.sweeps,
-        .requests = figures.requests - poller->last.requests,
+        .sweeps = figures.sweeps,
+        .requests = figures.requests,
         .busy_share =
             elapsed ? (double)(figures.busy_ticks - poller->last.busy_ticks) / (double)elapsed : 0,
     };

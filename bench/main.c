@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* ioreq-bench: one question a file, every claim one command away. */
+#include "bench/bench.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <limits.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum exit_code { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
+
+static const struct {
+    const char *name;
+    const char *summary;
+    int (*run)(const struct bench_options *options);
+} questions[] = {
+    {"rtt", "PENDING to COMPLETE as the vCPU sees it, beside the bare slot protocol", bench_rtt},
+};
+#define QUESTION_COUNT (sizeof(questions) / sizeof(questions[0]))
+
+static void print_usage(FILE *out)
+{
+    fputs("Usage: ioreq-bench QUESTION [options]\n"
+          "Measures against a limit in the same run; the figure to quote is the ratio.\n\n",
+          out);
+    for (size_t i = 0; i < QUESTION_COUNT; i++)
+        fprintf(out, "  %-18s  %s\n", questions[i].name, questions[i].summary);
+    fputs("\n"
+          "  --json              one JSON object instead of a table\n"
+          "  --smoke             a second, to see that it works; not a measurement\n"
+          "  --vcpus N           slots in use, 1..16 (default 1)\n"
+          "  --ranges N          ranges in the router, 1..65536 (default 256)\n"
+          "  --blocks N          pairs of blocks, 1..10000 (default 200)\n"
+          "  --requests N        requests a block, 100..1000000 (default 5000)\n"
+          "  --requester-cpu N   (default: the first CPU that may be used)\n"
+          "  --poller-cpu N      (default: the last CPU that may be used)\n"
+          "  -h, --help          show this\n"
+          "  -V, --version       show the version\n"
+          "\n"
+          "Exit codes: 0 ok, 1 failed, 2 usage.\n",
+          out);
+}
+
+static int usage_error(const char *problem, const char *what)
+{
+    fprintf(stderr, "ioreq-bench: %s%s\nTry: ioreq-bench --help\n", problem, what);
+    return EXIT_USAGE;
+}
+
+static bool parse_number(const char *text, uint32_t minimum, uint32_t maximum, uint32_t *number)
+{
+    char *end;
+    errno = 0;
+    unsigned long value = strtoul(text, &end, 10);
+    if (errno || end == text || *end || text[0] == '-' || value < minimum || value > maximum)
+        return false;
+    *number = (uint32_t)value;
+    return true;
+}
+
+static void default_cpus(struct bench_options *options)
+{
+    cpu_set_t set;
+    bool has_first = false;
+    if (sched_getaffinity(0, sizeof(set), &set) < 0)
+        return;
+    for (uint32_t cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+        if (!CPU_ISSET(cpu, &set))
+            continue;
+        if (!has_first)
+            options->requester_cpu = cpu;
+        has_first = true;
+        options->poller_cpu = cpu;
+    }
+}
+
+/* -1: go on; otherwise the exit code. */
+static int parse_options(int argc, char **argv, struct bench_options *options)
+{
+    enum { VCPUS = 256, RANGES, BLOCKS, REQUESTS, REQUESTER_CPU, POLLER_CPU };
+    static const struct option known[] = {
+        {"json", no_argument, NULL, 'j'},
+        {"smoke", no_argument, NULL, 's'},
+        {"vcpus", required_argument, NULL, VCPUS},
+        {"ranges", required_argument, NULL, RANGES},
+        {"blocks", required_argument, NULL, BLOCKS},
+        {"requests", required_argument, NULL, REQUESTS},
+        {"requester-cpu", required_argument, NULL, REQUESTER_CPU},
+        {"poller-cpu", required_argument, NULL, POLLER_CPU},
+        {"help", no_argument, NULL, 'h'},
+        {"version", no_argument, NULL, 'V'},
+        {NULL, 0, NULL, 0},
+    };
+    int option, index;
+    bool is_valid = true;
+    while ((option = getopt_long(argc, argv, "hV", known, &index)) != -1) {
+        switch (option) {
+        case 'j':
+            options->as_json = true;
+            break;
+        case 's':
+            options->is_smoke = true;
+            break;
+        case VCPUS:
+            is_valid = parse_number(optarg, 1, 16, &options->vcpus);
+            break;
+        case RANGES:
+            is_valid = parse_number(optarg, 1, 65536, &options->ranges);
+            break;
+        case BLOCKS:
+            is_valid = parse_number(optarg, 1, 10000, &options->blocks);
+            break;
+        case REQUESTS:
+            is_valid = parse_number(optarg, 100, 1000000, &options->block_requests);
+            break;
+        case REQUESTER_CPU:
+            is_valid = parse_number(optarg, 0, CPU_SETSIZE - 1, &options->requester_cpu);
+            break;
+        case POLLER_CPU:
+            is_valid = parse_number(optarg, 0, CPU_SETSIZE - 1, &options->poller_cpu);
+            break;
+        case 'h':
+            print_usage(stdout);
+            return EXIT_OK;
+        case 'V':
+            puts("ioreq-bench " IOREQD_VERSION);
+            return EXIT_OK;
+        default:
+            fputs("Try: ioreq-bench --help\n", stderr);
+            return EXIT_USAGE;
+        }
+        if (!is_valid)
+            return usage_error("out of range: --", known[index].name);
+    }
+    return -1;
+}
+
+int main(int argc, char **argv)
+{
+    struct bench_options options = {.vcpus = 1, .ranges = 256, .blocks = 200, .block_requests = 5000};
+    default_cpus(&options);
+    int exit_code = parse_options(argc, argv, &options);
+    if (exit_code >= 0)
+        return exit_code;
+    if (optind + 1 != argc)
+        return usage_error("expected one question", "");
+    if (!options.is_smoke && (strcmp(IOREQD_BUILD_TYPE, "Release") != 0 || IOREQD_SANITIZE[0])) {
+        fputs("ioreq-bench: this is not a Release build, its figures would mean nothing; build the "
+              "release preset, or use --smoke\n",
+              stderr);
+        return EXIT_FAILED;
+    }
+    if (options.is_smoke) {
+        options.blocks = 4;
+        options.block_requests = 200;
+    }
+    for (size_t i = 0; i < QUESTION_COUNT; i++)
+        if (strcmp(argv[optind], questions[i].name) == 0)
+            return questions[i].run(&options) < 0 ? EXIT_FAILED : EXIT_OK;
+    return usage_error("unknown question: ", argv[optind]);
+}
