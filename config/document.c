@@ -12,8 +12,8 @@ struct open_container {
 
 struct builder {
     struct arena *arena;
-    struct report *report;
-    const struct source *source;
+    struct problems *problems;
+    const struct input *input;
     struct open_container open[CONFIG_NESTING_MAX];
     size_t depth;
     size_t node_count;
@@ -31,7 +31,7 @@ static struct config_mark mark_of(yaml_mark_t mark)
 
 static int refuse(struct builder *builder, yaml_mark_t mark, const char *problem)
 {
-    report_problem(builder->report, mark_of(mark), "%s", problem);
+    problems_add(builder->problems, mark_of(mark), "%s", problem);
     return -EINVAL;
 }
 
@@ -132,12 +132,12 @@ static int event_take(struct builder *builder, const yaml_event_t *event)
     }
 }
 
-static bool is_at_tab(const struct source *source, struct config_mark mark)
+static bool is_at_tab(const struct input *input, struct config_mark mark)
 {
-    if (mark.line > source->line_count)
+    if (mark.line > input->line_count)
         return false;
     size_t line_bytes;
-    const char *line = source_line(source, mark.line, &line_bytes);
+    const char *line = input_line(input, mark.line, &line_bytes);
     size_t blank = strspn(line, " ");
     return blank < line_bytes && line[blank] == '\t' && mark.column <= blank + 1;
 }
@@ -148,29 +148,29 @@ static int refuse_syntax(struct builder *builder, const yaml_parser_t *parser)
     if (parser->error == YAML_MEMORY_ERROR)
         return -ENOMEM;
     struct config_mark mark = mark_of(parser->problem_mark);
-    if (is_at_tab(builder->source, mark)) {
-        report_problem(builder->report, mark, "a tab in the indentation; expected spaces");
+    if (is_at_tab(builder->input, mark)) {
+        problems_add(builder->problems, mark, "a tab in the indentation; expected spaces");
         return -EINVAL;
     }
     const char *problem = parser->problem ? parser->problem : "it cannot be parsed";
     if (parser->context)
-        report_problem(builder->report, mark, "%s %s (begun at %u:%u); expected valid YAML",
-                       problem, parser->context, (unsigned)parser->context_mark.line + 1,
-                       (unsigned)parser->context_mark.column + 1);
+        problems_add(builder->problems, mark, "%s %s (begun at %u:%u); expected valid YAML",
+                     problem, parser->context, (unsigned)parser->context_mark.line + 1,
+                     (unsigned)parser->context_mark.column + 1);
     else
-        report_problem(builder->report, mark, "%s; expected valid YAML", problem);
+        problems_add(builder->problems, mark, "%s; expected valid YAML", problem);
     return -EINVAL;
 }
 
-int document_parse(const struct source *source, struct arena *arena, struct report *report,
+int document_parse(const struct input *input, struct arena *arena, struct problems *problems,
                    const struct document_node **root)
 {
-    struct builder builder = {.arena = arena, .report = report, .source = source};
+    struct builder builder = {.arena = arena, .problems = problems, .input = input};
     yaml_parser_t parser;
     if (!yaml_parser_initialize(&parser))
         return -ENOMEM;
     yaml_parser_set_encoding(&parser, YAML_UTF8_ENCODING);
-    yaml_parser_set_input_string(&parser, (const unsigned char *)source->bytes, source->size_bytes);
+    yaml_parser_set_input_string(&parser, (const unsigned char *)input->bytes, input->size_bytes);
     int error = 0;
     while (!error && !builder.is_done) { /* bounded: each event but five is a node or ends one */
         yaml_event_t event;

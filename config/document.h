@@ -2,7 +2,7 @@
 /*
  * document.h - one YAML document as a tree with marks. document.c alone uses libyaml.
  *
- * Flow:    checked source -> libyaml's events -> nodes.
+ * Flow:    checked input -> libyaml's events -> nodes.
  * Threads: one thread.
  * Memory:  nodes and texts from the arena; libyaml's own memory is given back before returning.
  * Errors:  the first thing that is no plain YAML ends it, reported with its place: a parser cannot
@@ -15,8 +15,8 @@
 
 #include "config/arena.h"
 #include "config/config.h"
-#include "config/report.h"
-#include "config/source.h"
+#include "config/input.h"
+#include "config/problems.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -39,7 +39,7 @@ struct document_node {
 };
 
 /* *root is NULL for a file without content. 0, -EINVAL (reported) or -ENOMEM. */
-int document_parse(const struct source *source, struct arena *arena, struct report *report,
+int document_parse(const struct input *input, struct arena *arena, struct problems *problems,
                    const struct document_node **root);
 
 /* The value of key in mapping (the first, where it stands twice), or NULL. */

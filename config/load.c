@@ -16,16 +16,16 @@ static struct load *load_create(const char *path, const struct config_device_kin
     if (!load)
         return NULL;
     arena_init(&load->arena, memory_bytes_max);
-    load->report.path = arena_copy_text(&load->arena, path, strlen(path));
-    if (!load->report.path) {
+    load->problems.path = arena_copy_text(&load->arena, path, strlen(path));
+    if (!load->problems.path) {
         arena_fini(&load->arena);
         free(load);
         return NULL;
     }
-    load->report.arena = &load->arena;
-    load->report.stream = stream;
-    load->context = (struct schema_context){.arena = &load->arena, .report = &load->report};
-    load->config.path = load->report.path;
+    load->problems.arena = &load->arena;
+    load->problems.stream = stream;
+    load->context = (struct schema_context){.arena = &load->arena, .problems = &load->problems};
+    load->config.path = load->problems.path;
     load->config.report = stream;
     load->kinds = kinds;
     load->kind_count = kind_count;
@@ -34,7 +34,7 @@ static struct load *load_create(const char *path, const struct config_device_kin
 
 static void load_destroy(struct load *load)
 {
-    source_fini(&load->source);
+    input_fini(&load->input);
     arena_fini(&load->arena);
     free(load);
 }
@@ -54,23 +54,23 @@ static int prepare_kinds(struct load *load)
 }
 
 /* 0 also when problems were reported: they are counted. */
-static int load_source(struct load *load)
+static int load_input(struct load *load)
 {
     struct config_mark mark;
     char problem[120];
-    load->report.source = &load->source;
-    if (!source_check(&load->source, &mark, problem, sizeof(problem))) {
-        report_problem(&load->report, mark, "%s", problem);
+    load->problems.input = &load->input;
+    if (!input_check(&load->input, &mark, problem, sizeof(problem))) {
+        problems_add(&load->problems, mark, "%s", problem);
         return 0;
     }
     const struct document_node *root;
-    int error = document_parse(&load->source, &load->arena, &load->report, &root);
+    int error = document_parse(&load->input, &load->arena, &load->problems, &root);
     if (error)
         return error == -EINVAL ? 0 : error;
     if (!root || root->kind != DOCUMENT_MAPPING) {
-        report_problem(&load->report, root ? root->mark : file_begin,
-                       "%s; expected a mapping with the keys pollers and vms",
-                       root ? "no mapping" : "the file has no content");
+        problems_add(&load->problems, root ? root->mark : file_begin,
+                     "%s; expected a mapping with the keys pollers and vms",
+                     root ? "no mapping" : "the file has no content");
         return 0;
     }
     error = prepare_kinds(load);
@@ -86,22 +86,22 @@ static int load_finish(struct load *load, int error, struct config **config)
 {
     if (load->arena.failed)
         error = -ENOMEM;
-    report_flush(&load->report);
+    problems_flush(&load->problems);
     if (error) {
-        report_print_file(&load->report, "no memory left for it (at most %zu MiB are used)",
-                          load->arena.limit_bytes >> 20);
+        problems_print_file(&load->problems, "no memory left for it (at most %zu MiB are used)",
+                            load->arena.limit_bytes >> 20);
         load_destroy(load);
         return error;
     }
-    load->config.problem_count = load->report.count;
+    load->config.problem_count = load->problems.count;
     *config = &load->config;
-    return load->report.count > 0 ? -EINVAL : 0;
+    return load->problems.count > 0 ? -EINVAL : 0;
 }
 
 static int load_too_large(struct load *load, struct config **config)
 {
-    report_problem(&load->report, file_begin, "the file is too large; expected at most %u MiB",
-                   CONFIG_FILE_BYTES_MAX >> 20);
+    problems_add(&load->problems, file_begin, "the file is too large; expected at most %u MiB",
+                 CONFIG_FILE_BYTES_MAX >> 20);
     return load_finish(load, 0, config);
 }
 
@@ -113,15 +113,15 @@ int config_load(const char *path, const struct config_device_kind *kinds, size_t
     if (!load)
         return -ENOMEM;
     char reason[160];
-    int error = source_read(&load->source, path, reason, sizeof(reason));
+    int error = input_read(&load->input, path, reason, sizeof(reason));
     if (error == -EFBIG)
         return load_too_large(load, config);
     if (error) {
-        report_print_file(&load->report, "%s", reason);
+        problems_print_file(&load->problems, "%s", reason);
         load_destroy(load);
         return error;
     }
-    return load_finish(load, load_source(load), config);
+    return load_finish(load, load_input(load), config);
 }
 
 int load_bytes(const char *name, const void *bytes, size_t size_bytes,
@@ -132,10 +132,10 @@ int load_bytes(const char *name, const void *bytes, size_t size_bytes,
     struct load *load = load_create(name, kinds, kind_count, report, memory_bytes_max);
     if (!load)
         return -ENOMEM;
-    int error = source_take(&load->source, bytes, size_bytes);
+    int error = input_take(&load->input, bytes, size_bytes);
     if (error == -EFBIG)
         return load_too_large(load, config);
-    return load_finish(load, error ? error : load_source(load), config);
+    return load_finish(load, error ? error : load_input(load), config);
 }
 
 int config_load_bytes(const char *name, const void *bytes, size_t size_bytes,
@@ -151,9 +151,9 @@ void config_report(struct config *config, struct config_mark mark, const char *f
     struct load *load = (struct load *)config; /* its first member */
     va_list arguments;
     va_start(arguments, format);
-    report_print(&load->report, mark, format, arguments);
+    problems_print(&load->problems, mark, format, arguments);
     va_end(arguments);
-    config->problem_count = load->report.count;
+    config->problem_count = load->problems.count;
 }
 
 void config_destroy(struct config *config)

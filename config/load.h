@@ -2,12 +2,12 @@
 /*
  * load.h - one load of a configuration file, from its bytes to struct config. Inside config/ only.
  *
- * Flow:    source_read, source_check -> document_parse -> schema_read (tables.h) -> sections_build
+ * Flow:    input_read, input_check -> document_parse -> schema_read (tables.h) -> sections_build
  *          -> device_options_read, ranges_read, ranges_check.
  * Threads: control thread.
  * Memory:  struct load owns everything struct config points to; config is its first member, so
  *          that config_report and config_destroy find the rest.
- * Errors:  problems go to `report`; functions that return int give 0 or -ENOMEM.
+ * Errors:  problems go to `problems`; functions that return int give 0 or -ENOMEM.
  * Source:  none.
  */
 #ifndef CONFIG_LOAD_H
@@ -16,7 +16,7 @@
 #include "config/config.h"
 #include "config/schema.h"
 
-/* Twice what the largest file needs that is accepted. */
+/* Three times what 65,536 ranges need. */
 #define LOAD_MEMORY_BYTES_MAX ((size_t)128 << 20)
 
 #define LOAD_NO_INDEX UINT32_MAX /* a reference that could not be resolved */
@@ -24,8 +24,8 @@
 struct load {
     struct config config;
     struct arena arena;
-    struct source source;
-    struct report report;
+    struct input input;
+    struct problems problems;
     struct schema_context context;
     const struct config_device_kind *kinds;
     size_t kind_count;

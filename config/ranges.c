@@ -16,9 +16,9 @@ static bool check_port(struct load *load, const struct schema_value *value, cons
 {
     if (value->number <= CONFIG_PORT_LAST)
         return true;
-    report_problem(&load->report, value->mark,
-                   "%s: 0x%" PRIx64 " is no port; expected a number from 0 to 0xffff", key,
-                   value->number);
+    problems_add(&load->problems, value->mark,
+                 "%s: 0x%" PRIx64 " is no port; expected a number from 0 to 0xffff", key,
+                 value->number);
     return false;
 }
 
@@ -45,9 +45,9 @@ static bool range_read(struct load *load, const struct schema_record *record,
     }
     if (range->first <= range->last)
         return true;
-    report_problem(&load->report, last->mark,
-                   "last: 0x%" PRIx64 " is below first; expected a number from 0x%" PRIx64,
-                   range->last, range->first);
+    problems_add(&load->problems, last->mark,
+                 "last: 0x%" PRIx64 " is below first; expected a number from 0x%" PRIx64,
+                 range->last, range->first);
     return false;
 }
 
@@ -92,13 +92,13 @@ static void report_overlap(struct load *load, const struct placed_range *one,
     bool is_later = compare_marks(one->range->mark, other->range->mark) > 0;
     const struct placed_range *later = is_later ? one : other;
     const struct placed_range *earlier = is_later ? other : one;
-    report_problem(&load->report, later->range->mark,
-                   "%s 0x%" PRIx64 "-0x%" PRIx64 " overlaps 0x%" PRIx64 "-0x%" PRIx64
-                   " of client '%s' at %u:%u; expected ranges of one VM to be apart",
-                   range_type_name(later->range->type), later->range->first, later->range->last,
-                   earlier->range->first, earlier->range->last,
-                   earlier->client->name ? earlier->client->name : "?",
-                   (unsigned)earlier->range->mark.line, (unsigned)earlier->range->mark.column);
+    problems_add(&load->problems, later->range->mark,
+                 "%s 0x%" PRIx64 "-0x%" PRIx64 " overlaps 0x%" PRIx64 "-0x%" PRIx64
+                 " of client '%s' at %u:%u; expected ranges of one VM to be apart",
+                 range_type_name(later->range->type), later->range->first, later->range->last,
+                 earlier->range->first, earlier->range->last,
+                 earlier->client->name ? earlier->client->name : "?",
+                 (unsigned)earlier->range->mark.line, (unsigned)earlier->range->mark.column);
 }
 
 static void check_overlaps(struct load *load, struct placed_range *placed, size_t count)
@@ -128,10 +128,10 @@ static int check_vm(struct load *load, uint32_t vm)
         const struct config_client *client = &config->clients[i];
         for (size_t j = 0; client->vm == vm && j < client->range_count; j++) {
             if (filled == CONFIG_VM_RANGES_MAX)
-                report_problem(&load->report, client->ranges[j].mark,
-                               "VM '%s' has %zu ranges; expected at most %d",
-                               config->vms[vm].name ? config->vms[vm].name : "?", count,
-                               CONFIG_VM_RANGES_MAX);
+                problems_add(&load->problems, client->ranges[j].mark,
+                             "VM '%s' has %zu ranges; expected at most %d",
+                             config->vms[vm].name ? config->vms[vm].name : "?", count,
+                             CONFIG_VM_RANGES_MAX);
             placed[filled++] = (struct placed_range){&client->ranges[j], client};
         }
     }

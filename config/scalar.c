@@ -21,7 +21,7 @@ static const struct unit duration_units[] = {
 __attribute__((format(printf, 3, 4))) static bool
 refuse(struct scalar_text written, char problem[SCALAR_PROBLEM_BYTES], const char *format, ...)
 {
-    struct report_quote quote = report_quote(written.text, written.bytes);
+    struct quote quote = quote_text(written.text, written.bytes);
     int used = snprintf(problem, SCALAR_PROBLEM_BYTES, "%s ", quote.text);
     va_list arguments;
     va_start(arguments, format);
@@ -118,7 +118,7 @@ static bool read_name(struct scalar_text written, struct schema_value *value, ch
         bool is_allowed =
             (byte >= 'a' && byte <= 'z') || is_digit(byte) || byte == '_' || byte == '-';
         if (!is_allowed) {
-            struct report_quote quote = report_quote(&byte, 1);
+            struct quote quote = quote_text(&byte, 1);
             return refuse(written, problem, "has %s in it", quote.text);
         }
     }

@@ -34,11 +34,11 @@ static bool refuse_shape(struct schema_context *context, const struct schema_key
 {
     struct schema_expected expected = schema_expected(key);
     if (is_null(node))
-        report_problem(context->report, node->mark, "%s: no value; expected %s", key->name,
-                       expected.text);
+        problems_add(context->problems, node->mark, "%s: no value; expected %s", key->name,
+                     expected.text);
     else
-        report_problem(context->report, node->mark, "%s: %s; expected %s", key->name,
-                       node_kind_name(node), expected.text);
+        problems_add(context->problems, node->mark, "%s: %s; expected %s", key->name,
+                     node_kind_name(node), expected.text);
     return false;
 }
 
@@ -52,8 +52,8 @@ static bool read_scalar(struct schema_context *context, const struct schema_key 
     if (scalar_read(key, written, value, problem))
         return true;
     struct schema_expected expected = schema_expected(key);
-    report_problem(context->report, node->mark, "%s: %s; expected %s", key->name, problem,
-                   expected.text);
+    problems_add(context->problems, node->mark, "%s: %s; expected %s", key->name, problem,
+                 expected.text);
     return false;
 }
 
@@ -78,15 +78,15 @@ static size_t count_elements(struct schema_context *context, const struct schema
 {
     struct schema_expected expected = schema_expected(key);
     if (node->child_count < minimum)
-        report_problem(context->report, node->mark, "%s: %zu in the list; expected %s", key->name,
-                       node->child_count, expected.text);
+        problems_add(context->problems, node->mark, "%s: %zu in the list; expected %s", key->name,
+                     node->child_count, expected.text);
     if (node->child_count <= maximum)
         return node->child_count;
     const struct document_node *first_over = node->children;
     for (uint64_t i = 0; i < maximum; i++)
         first_over = first_over->next;
-    report_problem(context->report, first_over->mark, "%s: %zu in the list; expected %s", key->name,
-                   node->child_count, expected.text);
+    problems_add(context->problems, first_over->mark, "%s: %zu in the list; expected %s", key->name,
+                 node->child_count, expected.text);
     return (size_t)maximum;
 }
 
@@ -138,10 +138,9 @@ static bool read_records(struct schema_context *context, const struct schema_key
             records[i].values =
                 schema_read(context, key->name, key->fields, key->field_count, child, child->mark);
         } else {
-            report_problem(context->report, child->mark,
-                           "%s: %s; expected a mapping with the key %s", key->name,
-                           is_null(child) ? "no value" : node_kind_name(child),
-                           key->fields[0].name);
+            problems_add(context->problems, child->mark,
+                         "%s: %s; expected a mapping with the key %s", key->name,
+                         is_null(child) ? "no value" : node_kind_name(child), key->fields[0].name);
             records[i].values = unread_values(context, key->field_count);
         }
         if (!records[i].values)
@@ -187,24 +186,24 @@ static void refuse_key(struct schema_context *context, const char *section,
                        const struct schema_key *keys, size_t key_count,
                        const struct document_node *node)
 {
-    if (!report_has_room(context->report)) { /* the search below has its price */
-        context->report->count++;
+    if (!problems_have_room(context->problems)) { /* the search below has its price */
+        context->problems->count++;
         return;
     }
     char expected[256] = "no key at all";
     list_keys(keys, key_count, expected, sizeof(expected));
     if (node->kind != DOCUMENT_SCALAR) {
-        report_problem(context->report, node->mark, "%s as a key of %s; expected %s",
-                       node_kind_name(node), section, expected);
+        problems_add(context->problems, node->mark, "%s as a key of %s; expected %s",
+                     node_kind_name(node), section, expected);
         return;
     }
     struct suggest suggest;
     suggest_begin(&suggest, node->text);
     for (size_t i = 0; i < key_count; i++)
         suggest_offer(&suggest, keys[i].name);
-    struct report_quote quote = report_quote(node->text, node->text_bytes);
-    report_problem(context->report, node->mark, "unknown key %s in %s%s; expected %s", quote.text,
-                   section, suggest_hint(&suggest), expected);
+    struct quote quote = quote_text(node->text, node->text_bytes);
+    problems_add(context->problems, node->mark, "unknown key %s in %s%s; expected %s", quote.text,
+                 section, suggest_hint(&suggest), expected);
 }
 
 static size_t find_key(const struct schema_key *keys, size_t key_count,
@@ -227,10 +226,10 @@ static void read_pair(struct schema_context *context, const char *section,
     if (index == key_count) {
         refuse_key(context, section, keys, key_count, pair);
     } else if (key_marks[index].line > 0) {
-        report_problem(context->report, pair->mark,
-                       "duplicate key '%s' in %s; expected it once, it stands at %u:%u already",
-                       keys[index].name, section, (unsigned)key_marks[index].line,
-                       (unsigned)key_marks[index].column);
+        problems_add(context->problems, pair->mark,
+                     "duplicate key '%s' in %s; expected it once, it stands at %u:%u already",
+                     keys[index].name, section, (unsigned)key_marks[index].line,
+                     (unsigned)key_marks[index].column);
     } else {
         key_marks[index] = pair->mark;
         read_value(context, &keys[index], pair->next, &values[index]);
@@ -257,8 +256,8 @@ const struct schema_value *schema_read(struct schema_context *context, const cha
             continue;
         }
         struct schema_expected expected = schema_expected(&keys[i]);
-        report_problem(context->report, required_mark, "key '%s' is missing in %s; expected %s",
-                       keys[i].name, section, expected.text);
+        problems_add(context->problems, required_mark, "key '%s' is missing in %s; expected %s",
+                     keys[i].name, section, expected.text);
     }
     return context->arena->failed ? NULL : values;
 }

@@ -17,7 +17,7 @@
 #include "config/arena.h"
 #include "config/config.h"
 #include "config/document.h"
-#include "config/report.h"
+#include "config/problems.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -75,7 +75,7 @@ struct schema_record {
 
 struct schema_context {
     struct arena *arena;
-    struct report *report;
+    struct problems *problems;
 };
 
 /*

@@ -47,9 +47,9 @@ static uint32_t resolve(struct load *load, const char *key, const struct schema_
             return (uint32_t)i;
         suggest_offer(&suggest, names->names[i]);
     }
-    report_problem(&load->report, value->mark,
-                   "%s: there is no %s '%s'%s; expected the name of a %s", key, names->what,
-                   value->string, suggest_hint(&suggest), names->what);
+    problems_add(&load->problems, value->mark,
+                 "%s: there is no %s '%s'%s; expected the name of a %s", key, names->what,
+                 value->string, suggest_hint(&suggest), names->what);
     return LOAD_NO_INDEX;
 }
 
@@ -64,10 +64,10 @@ static void check_duplicate_names(struct load *load, const struct schema_value *
                 continue;
             /* The name is the first row of every section. */
             struct config_mark first = section->records[j].values[0].mark;
-            report_problem(&load->report, section->records[i].values[0].mark,
-                           "a second %s '%s'; expected another name, the first stands at %u:%u",
-                           names->what, names->names[i], (unsigned)first.line,
-                           (unsigned)first.column);
+            problems_add(&load->problems, section->records[i].values[0].mark,
+                         "a second %s '%s'; expected another name, the first stands at %u:%u",
+                         names->what, names->names[i], (unsigned)first.line,
+                         (unsigned)first.column);
             break;
         }
     }
@@ -110,7 +110,9 @@ static int pollers_build(struct load *load, const struct schema_value *section)
         const struct schema_value *values = section->records[i].values;
         pollers[i] = (struct config_poller){
             .name = values[POLLER_NAME].string,
-            .cpu = (uint32_t)values[POLLER_CPU].number,
+            /* the server must not look for a CPU that is no number */
+            .cpu =
+                values[POLLER_CPU].is_valid ? (uint32_t)values[POLLER_CPU].number : CONFIG_CPU_ANY,
             .idle = (enum config_idle)values[POLLER_IDLE].number,
             .idle_sleep_ns = values[POLLER_IDLE_SLEEP].number,
             .sandbox = values[POLLER_SANDBOX].number != 0,
@@ -160,8 +162,8 @@ static int client_build(struct load *load, const struct schema_record *record,
         .mark = record->mark,
     };
     if (values[CLIENT_NAME].is_valid && strcmp(client->name, NO_CLIENT_WORD) == 0)
-        report_problem(&load->report, values[CLIENT_NAME].mark,
-                       "name: '%s' stands for no client; expected another name", NO_CLIENT_WORD);
+        problems_add(&load->problems, values[CLIENT_NAME].mark,
+                     "name: '%s' stands for no client; expected another name", NO_CLIENT_WORD);
     if (values[CLIENT_POLLER].node)
         client->poller = resolve(load, "poller", &values[CLIENT_POLLER], pollers);
     else if (client->vm != LOAD_NO_INDEX)
@@ -181,9 +183,9 @@ static void check_client_counts(struct load *load)
     for (size_t i = 0; i < load->config.client_count; i++) {
         const struct config_client *client = &load->config.clients[i];
         if (client->vm != LOAD_NO_INDEX && ++counts[client->vm] == CONFIG_VM_CLIENTS_MAX + 1)
-            report_problem(&load->report, client->mark,
-                           "more clients than a VM may have; expected at most %d",
-                           CONFIG_VM_CLIENTS_MAX);
+            problems_add(&load->problems, client->mark,
+                         "more clients than a VM may have; expected at most %d",
+                         CONFIG_VM_CLIENTS_MAX);
     }
 }
 
@@ -228,12 +230,12 @@ static uint32_t resolve_default_client(struct load *load, uint32_t vm,
         if (is_ours && names->names[i])
             suggest_offer(&suggest, names->names[i]);
     }
-    report_problem(&load->report, value->mark,
-                   is_elsewhere ? "default_client: client '%s' belongs to another VM%s; expected a "
-                                  "client of this VM, or none"
-                                : "default_client: this VM has no client '%s'%s; expected a client "
-                                  "of this VM, or none",
-                   value->string, suggest_hint(&suggest));
+    problems_add(&load->problems, value->mark,
+                 is_elsewhere ? "default_client: client '%s' belongs to another VM%s; expected a "
+                                "client of this VM, or none"
+                              : "default_client: this VM has no client '%s'%s; expected a client "
+                                "of this VM, or none",
+                 value->string, suggest_hint(&suggest));
     return LOAD_NO_INDEX;
 }
 
@@ -245,9 +247,9 @@ static void check_reachable(struct load *load, uint32_t vm, const struct schema_
         if (load->config.clients[i].vm != vm || load->config.vms[vm].default_client == i ||
             !ranges->is_valid || ranges->record_count > 0)
             continue;
-        report_problem(&load->report, load->config.clients[i].mark,
-                       "a client without ranges; expected ranges, or that its VM has it as "
-                       "default_client");
+        problems_add(&load->problems, load->config.clients[i].mark,
+                     "a client without ranges; expected ranges, or that its VM has it as "
+                     "default_client");
     }
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "config/source.h"
+#include "config/input.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define SOURCE_BUFFER_BYTES 4096u
+#define INPUT_BUFFER_BYTES 4096u
 
 static bool is_line_break(char byte)
 {
@@ -18,56 +18,56 @@ static bool is_line_break(char byte)
 }
 
 /* Bytes of the break at `at`: 0, 1, or 2 for CR LF. */
-static size_t line_break_bytes(const struct source *source, size_t at)
+static size_t line_break_bytes(const struct input *input, size_t at)
 {
-    if (at >= source->size_bytes || !is_line_break(source->bytes[at]))
+    if (at >= input->size_bytes || !is_line_break(input->bytes[at]))
         return 0;
     bool is_pair =
-        source->bytes[at] == '\r' && at + 1 < source->size_bytes && source->bytes[at + 1] == '\n';
+        input->bytes[at] == '\r' && at + 1 < input->size_bytes && input->bytes[at + 1] == '\n';
     return is_pair ? 2 : 1;
 }
 
-static int index_lines(struct source *source)
+static int index_lines(struct input *input)
 {
     size_t count = 1;
-    for (size_t at = 0; at < source->size_bytes;) {
-        size_t breaks = line_break_bytes(source, at);
+    for (size_t at = 0; at < input->size_bytes;) {
+        size_t breaks = line_break_bytes(input, at);
         count += breaks > 0;
         at += breaks > 0 ? breaks : 1;
     }
-    source->line_begins = malloc(count * sizeof(*source->line_begins));
-    if (!source->line_begins)
+    input->line_begins = malloc(count * sizeof(*input->line_begins));
+    if (!input->line_begins)
         return -ENOMEM;
-    source->line_begins[source->line_count++] = 0;
-    for (size_t at = 0; at < source->size_bytes;) {
-        size_t breaks = line_break_bytes(source, at);
+    input->line_begins[input->line_count++] = 0;
+    for (size_t at = 0; at < input->size_bytes;) {
+        size_t breaks = line_break_bytes(input, at);
         at += breaks > 0 ? breaks : 1;
         if (breaks > 0)
-            source->line_begins[source->line_count++] = (uint32_t)at;
+            input->line_begins[input->line_count++] = (uint32_t)at;
     }
-    assert(source->line_count == count);
+    assert(input->line_count == count);
     return 0;
 }
 
 /* Takes over buffer [size_bytes + 1], also when it fails. */
-static int source_init(struct source *source, char *buffer, size_t size_bytes)
+static int input_init(struct input *input, char *buffer, size_t size_bytes)
 {
-    *source = (struct source){.buffer = buffer, .bytes = buffer, .size_bytes = size_bytes};
+    *input = (struct input){.buffer = buffer, .bytes = buffer, .size_bytes = size_bytes};
     buffer[size_bytes] = '\0';
     if (size_bytes >= 3 && memcmp(buffer, "\xef\xbb\xbf", 3) == 0) {
-        source->bytes += 3;
-        source->size_bytes -= 3;
+        input->bytes += 3;
+        input->size_bytes -= 3;
     }
-    int error = index_lines(source);
+    int error = index_lines(input);
     if (error)
-        source_fini(source);
+        input_fini(input);
     return error;
 }
 
 static int read_all(int descriptor, size_t expected_bytes, char **content, size_t *content_bytes)
 {
     size_t capacity =
-        expected_bytes + 2 > SOURCE_BUFFER_BYTES ? expected_bytes + 2 : SOURCE_BUFFER_BYTES;
+        expected_bytes + 2 > INPUT_BUFFER_BYTES ? expected_bytes + 2 : INPUT_BUFFER_BYTES;
     char *buffer = malloc(capacity);
     size_t used = 0;
     int error = buffer ? 0 : -ENOMEM;
@@ -87,7 +87,7 @@ static int read_all(int descriptor, size_t expected_bytes, char **content, size_
         if (got < 0 && errno != EINTR)
             error = -errno;
         used += got > 0 ? (size_t)got : 0;
-        if (used > SOURCE_BYTES_MAX)
+        if (used > INPUT_BYTES_MAX)
             error = -EFBIG;
     }
     if (error) {
@@ -114,8 +114,7 @@ static const char *file_type_name(mode_t mode)
     }
 }
 
-static int source_read_open(struct source *source, int descriptor, char *reason,
-                            size_t reason_bytes)
+static int input_read_open(struct input *input, int descriptor, char *reason, size_t reason_bytes)
 {
     struct stat status;
     if (fstat(descriptor, &status) != 0) {
@@ -131,19 +130,19 @@ static int source_read_open(struct source *source, int descriptor, char *reason,
     char *content = NULL;
     size_t content_bytes = 0;
     int error = -EFBIG;
-    if (status.st_size <= (off_t)SOURCE_BYTES_MAX)
+    if (status.st_size <= (off_t)INPUT_BYTES_MAX)
         error = read_all(descriptor, (size_t)status.st_size, &content, &content_bytes);
     if (!error)
-        error = source_init(source, content, content_bytes);
+        error = input_init(input, content, content_bytes);
     if (error == -EFBIG)
         snprintf(reason, reason_bytes, "the file is too large; expected at most %u MiB",
-                 (unsigned)(SOURCE_BYTES_MAX >> 20));
+                 (unsigned)(INPUT_BYTES_MAX >> 20));
     else if (error)
         snprintf(reason, reason_bytes, "cannot be read: %s", strerror(-error));
     return error;
 }
 
-int source_read(struct source *source, const char *path, char *reason, size_t reason_bytes)
+int input_read(struct input *input, const char *path, char *reason, size_t reason_bytes)
 {
     /* O_NONBLOCK: a FIFO must not stop the start. O_NOCTTY: nor a terminal become ours. */
     int descriptor = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
@@ -153,28 +152,28 @@ int source_read(struct source *source, const char *path, char *reason, size_t re
         /* -EINVAL is how config_load says "problems reported". */
         return error == -EINVAL ? -ENOTSUP : error;
     }
-    int error = source_read_open(source, descriptor, reason, reason_bytes);
+    int error = input_read_open(input, descriptor, reason, reason_bytes);
     close(descriptor);
     return error == -EINVAL ? -ENOTSUP : error;
 }
 
-int source_take(struct source *source, const void *bytes, size_t size_bytes)
+int input_take(struct input *input, const void *bytes, size_t size_bytes)
 {
-    if (size_bytes > SOURCE_BYTES_MAX)
+    if (size_bytes > INPUT_BYTES_MAX)
         return -EFBIG;
     char *buffer = malloc(size_bytes + 1);
     if (!buffer)
         return -ENOMEM;
     if (size_bytes > 0)
         memcpy(buffer, bytes, size_bytes);
-    return source_init(source, buffer, size_bytes);
+    return input_init(input, buffer, size_bytes);
 }
 
-void source_fini(struct source *source)
+void input_fini(struct input *input)
 {
-    free(source->buffer);
-    free(source->line_begins);
-    *source = (struct source){0};
+    free(input->buffer);
+    free(input->line_begins);
+    *input = (struct input){0};
 }
 
 /* Length of the well-formed character at bytes [left], left > 0; 0: there is none. */
@@ -207,14 +206,14 @@ static bool may_stand_in_a_file(uint32_t code)
     return code != 0x2028 && code != 0x2029 && code != 0xfeff && code != 0xfffe && code != 0xffff;
 }
 
-bool source_check(const struct source *source, struct config_mark *mark, char *problem,
-                  size_t problem_bytes)
+bool input_check(const struct input *input, struct config_mark *mark, char *problem,
+                 size_t problem_bytes)
 {
     *mark = (struct config_mark){.line = 1, .column = 1};
-    for (size_t at = 0; at < source->size_bytes;) {
-        const unsigned char *byte = (const unsigned char *)source->bytes + at;
+    for (size_t at = 0; at < input->size_bytes;) {
+        const unsigned char *byte = (const unsigned char *)input->bytes + at;
         uint32_t code = 0;
-        size_t length = utf8_decode(byte, source->size_bytes - at, &code);
+        size_t length = utf8_decode(byte, input->size_bytes - at, &code);
         if (length == 0)
             snprintf(problem, problem_bytes, "byte 0x%02x is not valid UTF-8; expected UTF-8 text",
                      *byte);
@@ -227,7 +226,7 @@ bool source_check(const struct source *source, struct config_mark *mark, char *p
             snprintf(problem, problem_bytes,
                      "a YAML directive; expected a file without directives");
         else {
-            size_t breaks = line_break_bytes(source, at);
+            size_t breaks = line_break_bytes(input, at);
             at += breaks > 0 ? breaks : length;
             mark->line += breaks > 0;
             mark->column = breaks > 0 ? 1 : mark->column + 1;
@@ -238,13 +237,13 @@ bool source_check(const struct source *source, struct config_mark *mark, char *p
     return true;
 }
 
-const char *source_line(const struct source *source, uint32_t line, size_t *line_bytes)
+const char *input_line(const struct input *input, uint32_t line, size_t *line_bytes)
 {
-    assert(line >= 1 && line <= source->line_count);
-    size_t begin = source->line_begins[line - 1];
-    size_t end = line < source->line_count ? source->line_begins[line] : source->size_bytes;
-    while (end > begin && is_line_break(source->bytes[end - 1]))
+    assert(line >= 1 && line <= input->line_count);
+    size_t begin = input->line_begins[line - 1];
+    size_t end = line < input->line_count ? input->line_begins[line] : input->size_bytes;
+    while (end > begin && is_line_break(input->bytes[end - 1]))
         end--;
     *line_bytes = end - begin;
-    return source->bytes + begin;
+    return input->bytes + begin;
 }
