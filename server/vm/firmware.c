@@ -9,9 +9,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-size_t firmware_shadow_bytes(size_t size_bytes)
+size_t firmware_shadow_bytes(size_t size_bytes, size_t wanted_bytes)
 {
-    return size_bytes < FIRMWARE_SHADOW_BYTES ? size_bytes : FIRMWARE_SHADOW_BYTES;
+    return size_bytes < wanted_bytes ? size_bytes : wanted_bytes;
 }
 
 static int firmware_check(const char *path, const struct stat *status, char *error,

@@ -17,7 +17,8 @@
 
 #define FIRMWARE_MIN_BYTES    (64u << 10)
 #define FIRMWARE_MAX_BYTES    (16u << 20)
-#define FIRMWARE_SHADOW_BYTES (128u << 10)
+#define FIRMWARE_SHADOW_BYTES (128u << 10) /* usual; more covers the option ROMs' addresses */
+#define FIRMWARE_SHADOW_MAX   (256u << 10)
 #define FIRMWARE_TOP          (1ull << 32) /* where an image ends */
 #define FIRMWARE_SHADOW_TOP   (1ull << 20) /* where its shadow ends */
 
@@ -33,7 +34,7 @@ int firmware_load(const char *path, struct firmware *firmware, char *error, size
 int firmware_fill(struct firmware *firmware, size_t size_bytes, uint8_t byte);
 void firmware_unload(struct firmware *firmware);
 
-/* How much of the image's end appears below 1 MiB. */
-size_t firmware_shadow_bytes(size_t size_bytes);
+/* How much of the image's end appears below 1 MiB: wanted_bytes, or all of a smaller image. */
+size_t firmware_shadow_bytes(size_t size_bytes, size_t wanted_bytes);
 
 #endif

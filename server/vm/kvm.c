@@ -17,7 +17,9 @@ static const char help_text[] =
     "the VM's page, and ioreqd answers it.\n"
     "\n"
     "  --firmware FILE      flash image, 64 KiB to 16 MiB; ends just under 4 GiB, read-only, its\n"
-    "                       last 128 KiB also below 1 MiB\n"
+    "                       end also below 1 MiB\n"
+    "  --shadow SIZE        how much of its end; above 128KiB it covers the addresses of option\n"
+    "                       ROMs: only for images that need it (128KiB)\n"
     "  --memory SIZE        RAM, with suffix KiB, MiB or GiB; up to 3 GiB lie at 0, the rest at\n"
     "                       4 GiB (64MiB)\n"
     "  --vcpus N            at most as many as the VM has in the server's configuration (1)\n"
@@ -49,6 +51,7 @@ static const char help_text[] =
 enum {
     OPT_FIRMWARE = 256,
     OPT_MEMORY,
+    OPT_SHADOW,
     OPT_VCPUS,
     OPT_IRQCHIP,
     OPT_CPUS,
@@ -68,6 +71,7 @@ enum {
 static const struct option long_options[] = {
     {"firmware", required_argument, NULL, OPT_FIRMWARE},
     {"memory", required_argument, NULL, OPT_MEMORY},
+    {"shadow", required_argument, NULL, OPT_SHADOW},
     {"vcpus", required_argument, NULL, OPT_VCPUS},
     {"irqchip", required_argument, NULL, OPT_IRQCHIP},
     {"cpus", required_argument, NULL, OPT_CPUS},
@@ -112,6 +116,11 @@ static const char *parse_machine_option(int option, const char *text, struct kvm
             number % 4096 != 0)
             return "a size of 1MiB to 1024GiB in whole pages, such as 64MiB";
         options->memory_bytes = number;
+        return NULL;
+    case OPT_SHADOW:
+        if (!option_size(text, 4096, FIRMWARE_SHADOW_MAX, &number) || number % 4096 != 0)
+            return "a size of 4KiB to 256KiB in whole pages";
+        options->shadow_bytes = number;
         return NULL;
     case OPT_VCPUS:
         if (!option_number(text, 1, MACHINE_VCPUS_MAX, &number))

@@ -20,6 +20,7 @@ struct kvm_options {
     struct attach_options attach;
     const char *firmware_path;
     uint64_t memory_bytes;
+    uint64_t shadow_bytes; /* of the image's end, copied below 1 MiB */
     uint32_t vcpu_count;
     bool has_kernel_irqchip;
     struct cpu_list cpus; /* empty: not pinned */

@@ -30,6 +30,7 @@ void kvm_options_init(struct kvm_options *options)
     *options = (struct kvm_options){
         .attach = {.socket_path = OPTION_DEFAULT_SOCKET, .vm_name = OPTION_DEFAULT_VM},
         .memory_bytes = 64u << 20,
+        .shadow_bytes = FIRMWARE_SHADOW_BYTES,
         .vcpu_count = 1,
         .has_kernel_irqchip = true,
         .console_port = 0x402,
@@ -141,9 +142,11 @@ static void session_print(const struct kvm_session *session, FILE *report)
             options->attach.vm_name, session->firmware.name, session->firmware.size_bytes >> 10,
             options->memory_bytes >> 20, options->vcpu_count, options->vcpu_count == 1 ? "" : "s",
             options->has_kernel_irqchip ? "kernel" : "none");
-    fprintf(report, "ended         %s after %.3f s: %s\n",
+    /* The first line only: registers, if any, went to stderr. */
+    fprintf(report, "ended         %s after %.3f s: %.*s\n",
             ending_name(ending_get(&session->ending)),
-            (double)(session->end_ns - session->begin_ns) / 1e9, session->ending.text);
+            (double)(session->end_ns - session->begin_ns) / 1e9,
+            (int)strcspn(session->ending.text, "\n"), session->ending.text);
     traffic_print(&session->traffic, report);
 }
 
@@ -213,6 +216,7 @@ static int session_open(struct kvm_session *session, FILE *report)
     const struct machine_setup setup = {
         .firmware = &session->firmware,
         .ram_bytes = options->memory_bytes,
+        .shadow_bytes = options->shadow_bytes,
         .vcpu_count = options->vcpu_count,
         .has_kernel_irqchip = options->has_kernel_irqchip,
     };

@@ -119,9 +119,10 @@ static int machine_add_memory(const struct machine *machine, uint32_t slot, uint
     return ioctl(machine->vm_fd, KVM_SET_USER_MEMORY_REGION, &region) == 0 ? 0 : -errno;
 }
 
-static int machine_map_memory(struct machine *machine, const struct firmware *firmware, char *error,
-                              size_t error_bytes)
+static int machine_map_memory(struct machine *machine, const struct machine_setup *setup,
+                              char *error, size_t error_bytes)
 {
+    const struct firmware *firmware = setup->firmware;
     void *ram = mmap(NULL, machine->ram_bytes, PROT_READ | PROT_WRITE,
                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (ram == MAP_FAILED)
@@ -130,7 +131,7 @@ static int machine_map_memory(struct machine *machine, const struct firmware *fi
                     "(give less --memory)",
                     machine->ram_bytes >> 20, strerror(errno));
     machine->ram = ram;
-    size_t shadow_bytes = firmware_shadow_bytes(firmware->size_bytes);
+    size_t shadow_bytes = firmware_shadow_bytes(firmware->size_bytes, setup->shadow_bytes);
     memcpy(machine->ram + FIRMWARE_SHADOW_TOP - shadow_bytes,
            firmware->bytes + firmware->size_bytes - shadow_bytes, shadow_bytes);
 
@@ -183,7 +184,7 @@ int machine_create(const struct machine_setup *setup, struct machine *machine, c
     if (result == 0)
         result = machine_create_vm(machine, setup->has_kernel_irqchip, error, error_bytes);
     if (result == 0)
-        result = machine_map_memory(machine, setup->firmware, error, error_bytes);
+        result = machine_map_memory(machine, setup, error, error_bytes);
     for (uint32_t i = 0; i < setup->vcpu_count && result == 0; i++)
         result = machine_create_vcpu(machine, i, setup->has_kernel_irqchip, error, error_bytes);
     if (result != 0)
@@ -218,6 +219,7 @@ int machine_probe(char *error, size_t error_bytes)
     const struct machine_setup setup = {
         .firmware = &firmware,
         .ram_bytes = MACHINE_RAM_MIN_BYTES,
+        .shadow_bytes = FIRMWARE_SHADOW_BYTES,
         .vcpu_count = 1,
     };
     result = machine_create(&setup, &machine, error, error_bytes);

@@ -52,6 +52,7 @@ struct machine {
 struct machine_setup {
     const struct firmware *firmware; /* must outlive the machine */
     uint64_t ram_bytes;              /* MACHINE_RAM_MIN_BYTES.., a multiple of 4 KiB */
+    size_t shadow_bytes;             /* ..FIRMWARE_SHADOW_MAX, of the image's end, below 1 MiB */
     uint32_t vcpu_count;             /* 1..MACHINE_VCPUS_MAX */
     bool has_kernel_irqchip;
 };
