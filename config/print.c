@@ -21,7 +21,7 @@ static const char *default_of(const struct schema_key *key)
     if (key->required)
         return NULL;
     if (key->default_text)
-        return key->default_text;
+        return *key->default_text ? key->default_text : "\"\"";
     if (key->default_meaning)
         return key->default_meaning;
     switch (key->kind) {

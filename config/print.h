@@ -2,11 +2,11 @@
 /*
  * print.h - the reference of every key, from the tables that read the file.
  *
- * Flow:    config_visit_keys walks the tables; the printers are visitors of it.
+ * Flow:    config_visit_keys walks the tables; the printer is a visitor of it.
  * Threads: control thread.
  * Memory:  what a walk allocates is freed before it returns.
  * Errors:  -ENOMEM; failing to write shows in ferror(stream).
- * Source:  JSON Schema draft 7, https://json-schema.org/draft-07 (the one editors know for YAML).
+ * Source:  none.
  */
 #ifndef CONFIG_PRINT_H
 #define CONFIG_PRINT_H
@@ -29,8 +29,5 @@ int config_visit_keys(const struct config_device_kind *kinds, size_t kind_count,
 
 /* Every key with what may stand there, its default and why: for people. */
 int config_print_reference(const struct config_device_kind *kinds, size_t kind_count, FILE *stream);
-
-/* The same as a JSON Schema, for editors. */
-int config_print_schema(const struct config_device_kind *kinds, size_t kind_count, FILE *stream);
 
 #endif

@@ -19,8 +19,7 @@ void problems_add(struct problems *problems, struct config_mark mark, const char
     if (!problems_have_room(problems))
         return;
     if (!problems->kept)
-        problems->kept =
-            arena_alloc(problems->arena, PROBLEMS_KEPT_MAX, sizeof(*problems->kept));
+        problems->kept = arena_alloc(problems->arena, PROBLEMS_KEPT_MAX, sizeof(*problems->kept));
     char text[PROBLEMS_TEXT_BYTES];
     va_list arguments;
     va_start(arguments, format);

@@ -84,7 +84,7 @@ static bool read_number(const struct schema_key *key, struct scalar_text written
         return refuse(written, problem, "is negative or no number");
     if (!read_digits(written.text, &value->number, &rest, &why))
         return refuse(written, problem, "%s", why);
-    if (*rest == ' ' && rest[1] != ' ')
+    if (units != no_units && *rest == ' ' && rest[1] != '\0' && rest[1] != ' ')
         rest++; /* "64 MiB" */
     const struct unit *unit = units;
     while (unit->name && strcmp(unit->name, rest) != 0)
