@@ -59,6 +59,7 @@ uint64_t calendar_to_seconds(const struct calendar *calendar)
     uint32_t day_of_year = (153 * march_month + 2) / 5 + day - 1;
     uint32_t day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
     uint64_t days = (uint64_t)era * DAYS_PER_ERA + day_of_era - DAYS_0000_03_01_TO_1970;
-    return days * SECONDS_PER_DAY + clamp(calendar->hour, 0, 23) * 3600u +
-           clamp(calendar->minute, 0, 59) * 60u + clamp(calendar->second, 0, 59);
+    uint32_t second_of_day = clamp(calendar->hour, 0, 23) * 3600u +
+                             clamp(calendar->minute, 0, 59) * 60u + clamp(calendar->second, 0, 59);
+    return days * SECONDS_PER_DAY + second_of_day;
 }

@@ -13,8 +13,8 @@
  *                     memory size by `memory`, as PC firmware expects it; read-only
  *   others            NVRAM; kept in the file `nvram` if that is given, with the alarm bytes
  */
+#include "clients/devices/device_image.h"
 #include "clients/devices/devices.h"
-#include "clients/devices/image.h"
 #include "clients/devices/rtc.h"
 
 #include <errno.h>
@@ -41,7 +41,7 @@ static const struct device_option cmos_options[OPTION_COUNT] = {
     [OPTION_NVRAM] = {.name = "nvram",
                       .kind = DEVICE_OPTION_STRING,
                       .default_text = "",
-                      .help = "file of 128 bytes that keeps NVRAM; made if missing; empty: none"},
+                      .help = "file of 128 bytes that keeps NVRAM; written on change; empty: none"},
 };
 
 struct cmos {
@@ -94,14 +94,15 @@ static int nvram_open(const struct device_setup *setup, struct cmos *cmos)
     if (!path || !*path)
         return 0;
     bool is_fresh;
-    int rc = image_create(setup, "nvram", path, CMOS_BYTES, &cmos->device.image, &is_fresh);
+    int rc = device_image_create(setup, "nvram", path, CMOS_BYTES, &cmos->device.image, &is_fresh);
     if (rc < 0)
         return rc;
     for (uint32_t i = 0; i < CMOS_BYTES && !is_fresh; i++) {
-        if (is_alarm(i))
-            rtc_write(&cmos->rtc, i, image_load(cmos->device.image, i), setup->start_ticks);
-        else if (is_kept(cmos, i))
-            cmos->bytes[i] = image_load(cmos->device.image, i);
+        if (is_alarm(i)) {
+            rtc_write(&cmos->rtc, i, device_image_load(cmos->device.image, i), setup->start_ticks);
+        } else if (is_kept(cmos, i)) {
+            cmos->bytes[i] = device_image_load(cmos->device.image, i);
+        }
     }
     return 0;
 }
@@ -109,15 +110,18 @@ static int nvram_open(const struct device_setup *setup, struct cmos *cmos)
 static int cmos_create(const struct device_setup *setup, struct device **device)
 {
     uint64_t memory_bytes = setup->values[OPTION_MEMORY].number;
-    if (setup->range_count != 1 || setup->ranges[0].last - setup->ranges[0].first != PORT_COUNT - 1)
+    if (setup->range_count != 1 ||
+        setup->ranges[0].last - setup->ranges[0].first != PORT_COUNT - 1) {
         return device_refuse(setup, EINVAL,
                              "ranges: the CMOS needs exactly one, of 2 addresses: ports "
                              "0x70..0x71 on a PC");
-    if (setup->ticks_per_second < RTC_TICKS_PER_SECOND_MIN)
+    }
+    if (setup->ticks_per_second < RTC_TICKS_PER_SECOND_MIN) {
         return device_refuse(setup, EINVAL,
                              "the time-stamp counter runs at %llu Hz, the clock needs 1 MHz: use a "
                              "machine with an invariant TSC",
                              (unsigned long long)setup->ticks_per_second);
+    }
     if (memory_bytes < MIB || memory_bytes > TIB)
         return device_refuse(setup, EINVAL, "memory: give 1MiB to 1024GiB");
     struct cmos *cmos = calloc(1, sizeof(*cmos));
@@ -152,12 +156,13 @@ static uint8_t data_read(struct cmos *cmos, uint64_t ticks)
 static void data_write(struct cmos *cmos, uint8_t byte, uint64_t ticks)
 {
     uint32_t index = cmos->index;
-    if (rtc_owns(index))
+    if (rtc_owns(index)) {
         rtc_write(&cmos->rtc, index, byte, ticks);
-    else if (!cmos->is_fixed[index])
+    } else if (!cmos->is_fixed[index]) {
         cmos->bytes[index] = byte;
+    }
     if (cmos->device.image && is_kept(cmos, index))
-        image_store(cmos->device.image, index, byte);
+        device_image_store(cmos->device.image, index, byte);
 }
 
 static int cmos_handle(struct device *device, struct request *request)
@@ -185,7 +190,7 @@ static int cmos_handle(struct device *device, struct request *request)
 
 static void cmos_destroy(struct device *device)
 {
-    image_destroy(device->image);
+    device_image_destroy(device->image);
     free(device);
 }
 

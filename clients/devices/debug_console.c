@@ -7,8 +7,8 @@
  * gives 0xe9 in each byte. A byte that finds the ring full is dropped and counted there: the port
  * has no way to say "wait".
  */
+#include "clients/devices/device_stream.h"
 #include "clients/devices/devices.h"
-#include "clients/devices/stream.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -26,15 +26,16 @@ static const struct device_option debug_console_options[OPTION_COUNT] = {
 
 static int debug_console_create(const struct device_setup *setup, struct device **device)
 {
-    if (setup->range_count == 0)
+    if (setup->range_count == 0) {
         return device_refuse(setup, EINVAL,
                              "ranges: the debug console needs one, for instance port 0x402");
+    }
     struct device *console = calloc(1, sizeof(*console));
     if (!console)
         return device_refuse(setup, ENOMEM, "no memory for the device");
     console->ops = &device_debug_console;
-    int rc =
-        stream_init(console, setup, "output", setup->values[OPTION_OUTPUT].string, STREAM_OUTPUT);
+    int rc = device_stream_init(console, setup, "output", setup->values[OPTION_OUTPUT].string,
+                                DEVICE_STREAM_OUTPUT);
     if (rc < 0) {
         free(console);
         return rc;
@@ -65,7 +66,7 @@ static int debug_console_handle(struct device *device, struct request *request)
 
 static void debug_console_destroy(struct device *device)
 {
-    stream_fini(device);
+    device_stream_fini(device);
     free(device);
 }
 

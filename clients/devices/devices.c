@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "clients/devices/devices.h"
 
+#include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -22,6 +23,7 @@ const struct device_ops *device_kind_find(const char *name)
 
 int device_refuse(const struct device_setup *setup, int error, const char *format, ...)
 {
+    assert(error > 0);
     if (setup->error && setup->error_bytes > 0) {
         va_list arguments;
         va_start(arguments, format);

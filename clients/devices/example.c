@@ -41,9 +41,10 @@ static const struct device_option example_options[OPTION_COUNT] = {
 static int example_create(const struct device_setup *setup, struct device **device)
 {
     if (setup->range_count != 1 ||
-        setup->ranges[0].last - setup->ranges[0].first != WINDOW_BYTES - 1)
+        setup->ranges[0].last - setup->ranges[0].first != WINDOW_BYTES - 1) {
         return device_refuse(setup, EINVAL, "ranges: give exactly one, of %u addresses",
                              WINDOW_BYTES);
+    }
     struct example *example = calloc(1, sizeof(*example));
     if (!example)
         return device_refuse(setup, ENOMEM, "no memory for the device");

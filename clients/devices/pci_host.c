@@ -95,9 +95,10 @@ static int pci_host_create(const struct device_setup *setup, struct device **dev
 {
     const struct device_range *range = setup->ranges;
     if (setup->range_count != 1 || range->type != REQUEST_PORTIO ||
-        range->last - range->first != PORT_COUNT - 1)
+        range->last - range->first != PORT_COUNT - 1) {
         return device_refuse(setup, EINVAL,
                              "ranges: the PCI host needs exactly one, ports 0xcf8..0xcff");
+    }
     struct pci_host *host = calloc(1, sizeof(*host));
     if (!host)
         return device_refuse(setup, ENOMEM, "no memory for the device");
@@ -146,10 +147,11 @@ static int config_port_access(struct pci_host *host, struct request *request)
 {
     uint64_t offset = request->offset;
     if (offset == 0 && request->size_bytes == 4) {
-        if (request_is_read(request))
+        if (request_is_read(request)) {
             request->value = host->config_address;
-        else
+        } else {
             host->config_address = (uint32_t)request->value;
+        }
         return 0;
     }
     uint32_t address = host->config_address;

@@ -143,19 +143,21 @@ static int register_entry_read(const struct device_setup *setup, const struct de
     static const int value_fields[] = {FIELD_RESET, FIELD_WRITE_MASK, FIELD_READ_MASK,
                                        FIELD_WRITE_ONE_CLEARS};
     const char *name = fields[FIELD_NAME].string;
-    if (!name || !*name)
+    if (!name || !*name) {
         return device_refuse(setup, EINVAL,
                              "registers: the one at offset 0x%" PRIx64
                              " has an empty name: give it one",
                              fields[FIELD_OFFSET].number);
+    }
     for (size_t i = 0; i < sizeof(value_fields) / sizeof(value_fields[0]); i++) {
         uint64_t value = fields[value_fields[i]].number;
         bool is_mask = value_fields[i] == FIELD_WRITE_MASK || value_fields[i] == FIELD_READ_MASK;
-        if (value > ones && !(is_mask && value == UINT64_MAX))
+        if (value > ones && !(is_mask && value == UINT64_MAX)) {
             return device_refuse(setup, EINVAL,
                                  "registers: '%s': %s 0x%" PRIx64
                                  " does not fit into its size of %" PRIu64 " bytes",
                                  name, register_fields[value_fields[i]].name, value, size_bytes);
+        }
     }
     *entry = (struct register_entry){
         .name = name,
@@ -167,12 +169,13 @@ static int register_entry_read(const struct device_setup *setup, const struct de
         .clear_mask = fields[FIELD_WRITE_ONE_CLEARS].number,
     };
     entry->write_mask = fields[FIELD_WRITE_MASK].number & ones & ~entry->clear_mask;
-    if (entry->offset >= bank_bytes || entry->count > (bank_bytes - entry->offset) / size_bytes)
+    if (entry->offset >= bank_bytes || entry->count > (bank_bytes - entry->offset) / size_bytes) {
         return device_refuse(setup, EINVAL,
                              "registers: '%s' at offset 0x%" PRIx64 ", %" PRIu64 " x %" PRIu64
                              " bytes, leaves the range of 0x%" PRIx64
                              " bytes: move it or widen the client's range",
                              name, entry->offset, entry->count, size_bytes, bank_bytes);
+    }
     return 0;
 }
 
@@ -206,12 +209,13 @@ static int names_check_unique(const struct device_setup *setup, size_t index)
     const char *name = registers->records[index][FIELD_NAME].string;
     for (size_t i = 0; i < index; i++) {
         const struct device_value *other = registers->records[i];
-        if (strcmp(other[FIELD_NAME].string, name) == 0)
+        if (strcmp(other[FIELD_NAME].string, name) == 0) {
             return device_refuse(setup, EINVAL,
                                  "registers: two are named '%s', at offsets 0x%" PRIx64
                                  " and 0x%" PRIx64 ": rename one",
                                  name, other[FIELD_OFFSET].number,
                                  registers->records[index][FIELD_OFFSET].number);
+        }
     }
     return 0;
 }
@@ -238,17 +242,19 @@ static int registers_place(const struct device_setup *setup, struct register_ban
 static int register_bank_create(const struct device_setup *setup, struct device **device)
 {
     size_t record_count = setup->values[OPTION_REGISTERS].record_count;
-    if (setup->range_count != 1)
+    if (setup->range_count != 1) {
         return device_refuse(setup, EINVAL,
                              "ranges: a register bank needs exactly one, not %zu: use one client "
                              "per range",
                              setup->range_count);
+    }
     uint64_t span = setup->ranges[0].last - setup->ranges[0].first; /* size - 1: cannot wrap */
     if (span >= BANK_BYTES_MAX)
         return device_refuse(setup, EINVAL, "ranges: a register bank has at most 1 MiB");
-    if (record_count == 0 || record_count > REGISTER_COUNT_MAX)
+    if (record_count == 0 || record_count > REGISTER_COUNT_MAX) {
         return device_refuse(setup, EINVAL, "registers: give 1 to %u of them, not %zu",
                              REGISTER_COUNT_MAX, record_count);
+    }
     struct register_bank *bank = bank_allocate(span + 1);
     if (!bank)
         return device_refuse(setup, ENOMEM, "no memory for the registers");

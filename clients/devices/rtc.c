@@ -288,10 +288,11 @@ static void register_b_write(struct rtc *rtc, uint8_t byte)
     if (byte & B_SET)
         byte &= (uint8_t)~B_UPDATE_ENABLE; /* the data sheet clears it with SET */
     rtc->registers[RTC_B] = byte;
-    if (byte & B_SET && !was_set)
+    if (byte & B_SET && !was_set) {
         registers_from_clock(rtc); /* in the new format: a guest may leave some fields alone */
-    else if (!(byte & B_SET) && was_set)
+    } else if (!(byte & B_SET) && was_set) {
         clock_from_registers(rtc);
+    }
 }
 
 void rtc_write(struct rtc *rtc, uint32_t index, uint8_t byte, uint64_t ticks)

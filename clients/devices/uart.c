@@ -18,8 +18,8 @@
  *
  * Source: National PC16550D data sheet (register names, tables II to IV); TI TL16C550C.
  */
+#include "clients/devices/device_stream.h"
 #include "clients/devices/devices.h"
-#include "clients/devices/stream.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -180,10 +180,11 @@ static bool transmitter_is_empty(const struct uart *uart)
 
 static void transmitter_put(struct uart *uart, uint8_t byte)
 {
-    if (is_looped_back(uart))
+    if (is_looped_back(uart)) {
         receiver_put(uart, byte);
-    else if (uart->device.output)
+    } else if (uart->device.output) {
         (void)byte_ring_try_push(uart->device.output, byte);
+    }
     uart->thr_empty_pending = true; /* counts once transmitter_is_empty() again: often at once */
 }
 
@@ -305,16 +306,18 @@ static void register_write(struct uart *uart, enum uart_register index, uint8_t 
     bool divisor = (uart->lcr & LCR_DIVISOR_ACCESS) != 0;
     switch (index) {
     case UART_RBR_THR_DLL:
-        if (divisor)
+        if (divisor) {
             uart->divisor_low = byte;
-        else
+        } else {
             transmitter_put(uart, byte);
+        }
         break;
     case UART_IER_DLM:
-        if (divisor)
+        if (divisor) {
             uart->divisor_high = byte;
-        else
+        } else {
             ier_write(uart, byte);
+        }
         break;
     case UART_IIR_FCR:
         fcr_write(uart, byte);
@@ -341,18 +344,20 @@ static int uart_create(const struct device_setup *setup, struct device **device)
 {
     uint64_t stride_shift = setup->values[OPTION_STRIDE].number;
     uint64_t size_bytes = (uint64_t)REGISTER_COUNT << stride_shift;
-    if (setup->range_count != 1 || setup->ranges[0].last - setup->ranges[0].first < size_bytes - 1)
+    if (setup->range_count != 1 ||
+        setup->ranges[0].last - setup->ranges[0].first < size_bytes - 1) {
         return device_refuse(setup, EINVAL,
                              "ranges: with stride %s a UART needs exactly one, of %u addresses or "
                              "more",
                              uart_strides[stride_shift], (unsigned)size_bytes);
+    }
     struct uart *uart = calloc(1, sizeof(*uart));
     if (!uart)
         return device_refuse(setup, ENOMEM, "no memory for the device");
     uart->device.ops = &device_uart;
     uart->stride_shift = (uint32_t)stride_shift;
-    int rc = stream_init(&uart->device, setup, "stream", setup->values[OPTION_STREAM].string,
-                         STREAM_OUTPUT_AND_INPUT);
+    int rc = device_stream_init(&uart->device, setup, "stream", setup->values[OPTION_STREAM].string,
+                                DEVICE_STREAM_OUTPUT_AND_INPUT);
     if (rc < 0) {
         free(uart);
         return rc;
@@ -411,7 +416,7 @@ static int uart_handle(struct device *device, struct request *request)
 
 static void uart_destroy(struct device *device)
 {
-    stream_fini(device);
+    device_stream_fini(device);
     free(device);
 }
 

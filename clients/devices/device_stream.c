@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "clients/devices/stream.h"
+#include "clients/devices/device_stream.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -27,28 +27,29 @@ static bool stream_is_valid(const char *text)
     return (stream_is_file(text) || starts_with(text, "pty:")) && strchr(text, ':')[1] != '\0';
 }
 
-int stream_init(struct device *device, const struct device_setup *setup, const char *option,
-                const char *text, enum stream_direction direction)
+int device_stream_init(struct device *device, const struct device_setup *setup, const char *option,
+                       const char *text, enum device_stream_direction direction)
 {
-    if (!text || !stream_is_valid(text))
+    if (!text || !stream_is_valid(text)) {
         return device_refuse(setup, EINVAL,
                              "%s: '%s' is no stream: give none, stdio, pty, pty:LINK or file:PATH",
                              option, text ? text : "");
+    }
     if (strcmp(text, "none") == 0)
         return 0;
-    bool listens = direction == STREAM_OUTPUT_AND_INPUT && !stream_is_file(text);
+    bool listens = direction == DEVICE_STREAM_OUTPUT_AND_INPUT && !stream_is_file(text);
     device->stream = strdup(text);
     device->output = byte_ring_create(OUTPUT_RING_BYTES);
     if (listens)
         device->input = byte_ring_create(INPUT_RING_BYTES);
     if (!device->stream || !device->output || (listens && !device->input)) {
-        stream_fini(device);
+        device_stream_fini(device);
         return device_refuse(setup, ENOMEM, "%s: no memory for its rings", option);
     }
     return 0;
 }
 
-void stream_fini(struct device *device)
+void device_stream_fini(struct device *device)
 {
     byte_ring_destroy(device->input);
     byte_ring_destroy(device->output);

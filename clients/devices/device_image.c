@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "clients/devices/image.h"
+#include "clients/devices/device_image.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -42,14 +42,16 @@ static int file_read(const struct device_setup *setup, const char *option, const
     struct stat status;
     if (fstat(fd, &status) < 0)
         return device_refuse(setup, errno, "%s: %s: %s", option, path, strerror(errno));
-    if (!S_ISREG(status.st_mode))
+    if (!S_ISREG(status.st_mode)) {
         return device_refuse(setup, EINVAL, "%s: %s is no regular file: give another path", option,
                              path);
-    if (status.st_size != (off_t)size_bytes)
+    }
+    if (status.st_size != (off_t)size_bytes) {
         return device_refuse(setup, EINVAL,
                              "%s: %s has %lld bytes, not %zu: give the right file, or remove it "
                              "to begin afresh",
                              option, path, (long long)status.st_size, size_bytes);
+    }
     int rc = read_fully(fd, bytes, size_bytes);
     if (rc < 0)
         return device_refuse(setup, -rc, "%s: %s: %s", option, path, strerror(-rc));
@@ -70,28 +72,32 @@ static int file_load(const struct device_setup *setup, const char *option, const
         (void)close(fd);
         return rc;
     }
-    if (error != ENOENT)
+    if (error != ENOENT) {
         return device_refuse(setup, error, "%s: %s: %s: it must be a file that can be written",
                              option, path, strerror(error));
-    if (!folder_is_writable(path))
+    }
+    if (!folder_is_writable(path)) {
         return device_refuse(setup, ENOENT,
                              "%s: %s is not there and cannot be made: make its folder, writable",
                              option, path);
+    }
     *is_fresh = true;
     return 0;
 }
 
-int image_create(const struct device_setup *setup, const char *option, const char *path,
-                 size_t size_bytes, struct device_image **image, bool *is_fresh)
+int device_image_create(const struct device_setup *setup, const char *option, const char *path,
+                        size_t size_bytes, struct device_image **image, bool *is_fresh)
 {
-    assert(size_bytes >= 1 && size_bytes <= IMAGE_BYTES_MAX);
+    assert(size_bytes >= 1 && size_bytes <= DEVICE_IMAGE_BYTES_MAX);
     uint8_t *bytes = calloc(1, size_bytes);
     struct device_image *created =
         calloc(1, sizeof(*created) + size_bytes * sizeof(*created->bytes));
     char *own_path = strdup(path);
-    int rc = bytes && created && own_path
-                 ? file_load(setup, option, path, bytes, size_bytes, is_fresh)
-                 : device_refuse(setup, ENOMEM, "%s: no memory for its image", option);
+    int rc = -ENOMEM;
+    if (bytes && created && own_path)
+        rc = file_load(setup, option, path, bytes, size_bytes, is_fresh);
+    else
+        (void)device_refuse(setup, ENOMEM, "%s: no memory for its image", option);
     if (rc < 0) {
         free(own_path);
         free(created);
@@ -108,7 +114,7 @@ int image_create(const struct device_setup *setup, const char *option, const cha
     return 0;
 }
 
-void image_destroy(struct device_image *image)
+void device_image_destroy(struct device_image *image)
 {
     if (!image)
         return;
@@ -116,16 +122,16 @@ void image_destroy(struct device_image *image)
     free(image);
 }
 
-uint8_t image_load(const struct device_image *image, size_t index)
+uint8_t device_image_load(const struct device_image *image, size_t index)
 {
     assert(index < image->size_bytes);
     /* relaxed: only the device writes bytes, and the device asks */
     return atomic_load_explicit(&image->bytes[index], memory_order_relaxed);
 }
 
-void image_store(struct device_image *image, size_t index, uint8_t byte)
+void device_image_store(struct device_image *image, size_t index, uint8_t byte)
 {
-    if (image_load(image, index) == byte)
+    if (device_image_load(image, index) == byte)
         return;
     /* relaxed: published by the generation below */
     atomic_store_explicit(&image->bytes[index], byte, memory_order_relaxed);
