@@ -51,4 +51,7 @@ struct poller {
 /* Sweeps until a command sets is_stopping. */
 void poller_loop(struct poller *poller);
 
+/* One round of it, for whoever wants to look between two: tests. Returns how much work it did. */
+uint32_t poller_round(struct poller *poller);
+
 #endif

@@ -216,19 +216,29 @@ static void idle(const struct poller *poller, uint32_t empty_sweeps)
     }
 }
 
+static inline uint32_t round_once(struct poller *poller)
+{
+    uint32_t work = 0;
+    for (uint32_t i = 0; i < poller->page_count; i++)
+        if (poller->pages[i]->is_open)
+            work += sweep_page(poller, poller->pages[i]);
+    for (uint32_t i = 0; i < poller->inbox_count; i++)
+        work += drain_inbox(poller, &poller->inboxes[i]);
+    work += run_command(poller);
+    counter_add(&poller->sweeps, 1);
+    return work;
+}
+
+uint32_t poller_round(struct poller *poller)
+{
+    return round_once(poller);
+}
+
 void poller_loop(struct poller *poller)
 {
     uint32_t empty_sweeps = 0;
     while (!poller->is_stopping) {
-        uint32_t work = 0;
-        for (uint32_t i = 0; i < poller->page_count; i++)
-            if (poller->pages[i]->is_open)
-                work += sweep_page(poller, poller->pages[i]);
-        for (uint32_t i = 0; i < poller->inbox_count; i++)
-            work += drain_inbox(poller, &poller->inboxes[i]);
-        work += run_command(poller);
-        counter_add(&poller->sweeps, 1);
-        if (work) {
+        if (round_once(poller)) {
             empty_sweeps = 0;
             continue;
         }
