@@ -24,7 +24,7 @@ static int read_fully(int fd, uint8_t *bytes, size_t size_bytes)
     return 0;
 }
 
-/* Whether the folder of a file that is not there would take it. */
+/* The control thread replaces the file by a new one beside it. */
 static bool folder_is_writable(const char *path)
 {
     const char *slash = strrchr(path, '/');
@@ -62,24 +62,22 @@ static int file_read(const struct device_setup *setup, const char *option, const
 static int file_load(const struct device_setup *setup, const char *option, const char *path,
                      uint8_t *bytes, size_t size_bytes, bool *is_fresh)
 {
-    /* For writing too, although only the control thread writes: to learn now that it may not.
-     * O_NONBLOCK: a FIFO must not hold up the start. */
-    int fd = open(path, O_RDWR | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-    int error = errno;
     *is_fresh = false;
+    if (!folder_is_writable(path)) {
+        return device_refuse(
+            setup, EACCES, "%s: %s could not be written: make its folder, writable", option, path);
+    }
+    /* O_NONBLOCK: a FIFO must not hold up the start. */
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    int error = errno;
     if (fd >= 0) {
         int rc = file_read(setup, option, path, fd, bytes, size_bytes);
         (void)close(fd);
         return rc;
     }
     if (error != ENOENT) {
-        return device_refuse(setup, error, "%s: %s: %s: it must be a file that can be written",
-                             option, path, strerror(error));
-    }
-    if (!folder_is_writable(path)) {
-        return device_refuse(setup, ENOENT,
-                             "%s: %s is not there and cannot be made: make its folder, writable",
-                             option, path);
+        return device_refuse(setup, error, "%s: %s: %s: it must be a file that can be read", option,
+                             path, strerror(error));
     }
     *is_fresh = true;
     return 0;

@@ -3,11 +3,11 @@
  * device_image.h - bytes of a device that outlive the process: the device's end of a small file.
  *
  * Flow:    device_image_create in create() reads the file -> device_image_store from handle() ->
- * the control thread sees the generation change and writes the file -> device_image_destroy.
+ *          control sees the generation change and replaces the file -> device_image_destroy.
  * Threads: create, destroy: control. device_image_store: the poller the client lives on.
- * Memory:  one allocation for the image and its path.
+ * Memory:  the image and its path belong to the device, which destroys them together.
  * Errors:  a file of another size, of another type or without permission is refused with the
- *          remedy; a missing one is an image of zeroes, if it could be written later.
+ *          remedy, and so is a folder that cannot be written; a missing file is an image of zeroes.
  */
 #ifndef CLIENTS_DEVICES_DEVICE_IMAGE_H
 #define CLIENTS_DEVICES_DEVICE_IMAGE_H
