@@ -247,31 +247,39 @@ void machine_kick(struct machine *machine, uint32_t vcpu)
     __atomic_store_n(&machine->vcpus[vcpu].run->immediate_exit, 1, __ATOMIC_RELAXED);
 }
 
-static size_t describe_exit(const struct kvm_run *run, char *text, size_t text_bytes)
+/* An internal error's own words: the instruction that KVM could not emulate, or bare numbers. */
+static void describe_internal_error(const struct kvm_run *run, FILE *out)
 {
-    int length;
+    fprintf(out, "KVM internal error %" PRIu32, run->internal.suberror);
+    bool has_bytes =
+        run->internal.suberror == KVM_INTERNAL_ERROR_EMULATION &&
+        run->emulation_failure.ndata >= 3 &&
+        (run->emulation_failure.flags & KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES);
+    if (has_bytes)
+        fputs(" (KVM has to emulate an instruction here and cannot):", out);
+    for (uint32_t i = 0; has_bytes && i < run->emulation_failure.insn_size && i < 15; i++)
+        fprintf(out, " %02x", run->emulation_failure.insn_bytes[i]);
+    for (uint32_t i = 0; !has_bytes && i < run->internal.ndata && i < 16; i++)
+        fprintf(out, " 0x%llx", run->internal.data[i]);
+}
+
+static void describe_exit(const struct kvm_run *run, FILE *out)
+{
     switch (run->exit_reason) {
     case KVM_EXIT_INTERNAL_ERROR:
-        length = snprintf(text, text_bytes, "KVM internal error %" PRIu32, run->internal.suberror);
-        for (uint32_t i = 0; i < run->internal.ndata && i < 16; i++)
-            if (length > 0 && (size_t)length < text_bytes)
-                length += snprintf(text + length, text_bytes - (size_t)length, "%s0x%llx",
-                                   i == 0 ? ", data " : " ", run->internal.data[i]);
+        describe_internal_error(run, out);
         break;
     case KVM_EXIT_FAIL_ENTRY:
-        length = snprintf(text, text_bytes,
-                          "the processor refused to enter the guest, reason "
-                          "0x%llx",
-                          run->fail_entry.hardware_entry_failure_reason);
+        fprintf(out, "the processor refused to enter the guest, reason 0x%llx",
+                run->fail_entry.hardware_entry_failure_reason);
         break;
     case KVM_EXIT_SHUTDOWN:
-        length = snprintf(text, text_bytes, "triple fault");
+        fputs("triple fault", out);
         break;
     default:
-        length = snprintf(text, text_bytes, "KVM exit %" PRIu32, run->exit_reason);
+        fprintf(out, "unexpected KVM exit %" PRIu32, run->exit_reason);
         break;
     }
-    return length < 0 ? 0 : (size_t)length < text_bytes ? (size_t)length : text_bytes - 1;
 }
 
 void machine_describe(const struct machine *machine, uint32_t vcpu, char *text, size_t text_bytes)
@@ -279,16 +287,21 @@ void machine_describe(const struct machine *machine, uint32_t vcpu, char *text, 
     const struct machine_vcpu *described = &machine->vcpus[vcpu];
     struct kvm_regs regs;
     struct kvm_sregs sregs;
-    size_t length = describe_exit(described->run, text, text_bytes);
-    if (ioctl(described->fd, KVM_GET_REGS, &regs) != 0 ||
-        ioctl(described->fd, KVM_GET_SREGS, &sregs) != 0)
+    FILE *out = fmemopen(text, text_bytes, "w");
+    if (!out) {
+        snprintf(text, text_bytes, "KVM exit %" PRIu32, described->run->exit_reason);
         return;
-    snprintf(text + length, text_bytes - length,
-             "\n  rip %016llx flags %08llx cs %04x base %08llx\n"
-             "  rax %016llx rbx %016llx rcx %016llx rdx %016llx\n"
-             "  rsi %016llx rdi %016llx rbp %016llx rsp %016llx\n"
-             "  cr0 %08llx cr2 %08llx cr3 %08llx cr4 %08llx efer %llx ds %04x ss %04x",
-             regs.rip, regs.rflags, sregs.cs.selector, sregs.cs.base, regs.rax, regs.rbx, regs.rcx,
-             regs.rdx, regs.rsi, regs.rdi, regs.rbp, regs.rsp, sregs.cr0, sregs.cr2, sregs.cr3,
-             sregs.cr4, sregs.efer, sregs.ds.selector, sregs.ss.selector);
+    }
+    describe_exit(described->run, out);
+    if (ioctl(described->fd, KVM_GET_REGS, &regs) == 0 &&
+        ioctl(described->fd, KVM_GET_SREGS, &sregs) == 0)
+        fprintf(out,
+                "\n  rip %016llx flags %08llx cs %04x base %08llx\n"
+                "  rax %016llx rbx %016llx rcx %016llx rdx %016llx\n"
+                "  rsi %016llx rdi %016llx rbp %016llx rsp %016llx\n"
+                "  cr0 %08llx cr2 %08llx cr3 %08llx cr4 %08llx efer %llx ds %04x ss %04x",
+                regs.rip, regs.rflags, sregs.cs.selector, sregs.cs.base, regs.rax, regs.rbx,
+                regs.rcx, regs.rdx, regs.rsi, regs.rdi, regs.rbp, regs.rsp, sregs.cr0, sregs.cr2,
+                sregs.cr3, sregs.cr4, sregs.efer, sregs.ds.selector, sregs.ss.selector);
+    fclose(out);
 }
