@@ -17,11 +17,12 @@
 enum exit_code { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 static const char usage[] =
-    "Usage: ioreqd --config FILE [--check]\n"
+    "Usage: ioreqd --config FILE [--check] [--socket PATH]\n"
     "Serves the I/O requests of guests from user space, by polling their shared request pages.\n"
     "\n"
     "  -c, --config FILE   configuration (see config/ioreqd.yaml, which holds every key)\n"
     "      --check         only check FILE; every problem is shown as file:line:column\n"
+    "  -s, --socket PATH   listen there instead of where the configuration says\n"
     "      --help-config   describe every key of the configuration\n"
     "  -h, --help          show this\n"
     "  -V, --version       show the version\n"
@@ -31,6 +32,7 @@ static const char usage[] =
 
 struct arguments {
     const char *config_path;
+    const char *socket_path; /* NULL: the configuration's */
     bool check_only;
     bool help_config;
 };
@@ -41,13 +43,17 @@ static int parse_arguments(int argc, char **argv, struct arguments *arguments)
     static const struct option options[] = {
         {"config", required_argument, NULL, 'c'}, {"check", no_argument, NULL, 'k'},
         {"help-config", no_argument, NULL, 'H'},  {"help", no_argument, NULL, 'h'},
-        {"version", no_argument, NULL, 'V'},      {NULL, 0, NULL, 0},
+        {"version", no_argument, NULL, 'V'},      {"socket", required_argument, NULL, 's'},
+        {NULL, 0, NULL, 0},
     };
     int option;
-    while ((option = getopt_long(argc, argv, "c:hV", options, NULL)) != -1) {
+    while ((option = getopt_long(argc, argv, "c:s:hV", options, NULL)) != -1) {
         switch (option) {
         case 'c':
             arguments->config_path = optarg;
+            break;
+        case 's':
+            arguments->socket_path = optarg;
             break;
         case 'k':
             arguments->check_only = true;
@@ -112,6 +118,8 @@ static int check_and_serve(const struct arguments *arguments, struct config *con
         log_error("cannot read the machine's topology: %s", strerror(-result));
         return EXIT_FAILED;
     }
+    if (arguments->socket_path)
+        config->server.socket = arguments->socket_path;
     struct machine_facts facts = machine_facts_read();
     topology_check(config, placement, &facts);
     int exit_code;
