@@ -215,7 +215,7 @@ bool scalar_read(const struct schema_key *key, struct scalar_text written,
         }
         return read_number(key, written, no_units, value, problem);
     default:
-        assert(!"a key that is no scalar");
+        assert(false && "a key that is no scalar");
         return false;
     }
 }

@@ -125,6 +125,19 @@ bool ending_wait(struct ending *ending, uint64_t timeout_ns)
     return true;
 }
 
+bool ending_wait_for_none(const _Atomic uint32_t *count, uint64_t timeout_ns)
+{
+    const struct timespec nap = {.tv_nsec = 200000};
+    uint64_t deadline_ns = monotonic_ns() + timeout_ns;
+    /* Relaxed: the join that follows orders what the threads did. */
+    while (atomic_load_explicit(count, memory_order_relaxed) != 0) {
+        if (monotonic_ns() >= deadline_ns)
+            return false;
+        nanosleep(&nap, NULL);
+    }
+    return true;
+}
+
 const char *ending_name(enum ending_cause cause)
 {
     return cause_names[cause];

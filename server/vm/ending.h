@@ -61,6 +61,10 @@ bool ending_wait(struct ending *ending, uint64_t timeout_ns);
 const char *ending_name(enum ending_cause cause);
 enum ending_cause ending_get(const struct ending *ending);
 
+/* Waits until *count is 0, at most timeout_ns. True: it is. For threads that count themselves out,
+ * before they are joined: a join with a limit would count by the wall clock. */
+bool ending_wait_for_none(const _Atomic uint32_t *count, uint64_t timeout_ns);
+
 /* CLOCK_MONOTONIC, nanoseconds. */
 uint64_t monotonic_ns(void);
 

@@ -20,6 +20,7 @@ struct kvm_session {
     struct vcpu *vcpus;
     uint32_t started_count;
     _Atomic uint32_t running_count;
+    _Atomic uint32_t thread_count;
     uint64_t begin_ns;
     uint64_t end_ns;
     struct traffic traffic; /* of all vCPUs, once joined */
@@ -49,6 +50,7 @@ static void session_start_vcpus(struct kvm_session *session)
         vcpu->observer = &session->observer;
         vcpu->ending = &session->ending;
         vcpu->running_count = &session->running_count;
+        vcpu->thread_count = &session->thread_count;
         vcpu->index = i;
         vcpu->is_pinned = options->cpus.count > 0;
         vcpu->cpu = vcpu->is_pinned ? options->cpus.cpus[i] : 0;

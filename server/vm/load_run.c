@@ -153,6 +153,7 @@ static void *load_thread(void *argument)
                      "cannot pin vCPU %" PRIu32 " to CPU %" PRIu32 ": %s (see --cpus)", vcpu->index,
                      cpus->cpus[vcpu->index], strerror(-result));
     load_make_accesses(vcpu);
+    /* Relaxed: the join orders. The last one out has seen the others make theirs. */
     if (atomic_fetch_sub_explicit(&session->running_count, 1, memory_order_relaxed) == 1)
         ending_raise(&session->ending, ENDING_DONE, "all accesses were made");
     return NULL;
@@ -195,21 +196,18 @@ static void load_run_threads(struct load_session *session)
         if (result != 0) {
             ending_raise(&session->ending, ENDING_FAILED, "cannot start a thread: %s",
                          strerror(-result));
+            atomic_fetch_sub_explicit(&session->running_count,
+                                      session->vcpu_count - session->started_count,
+                                      memory_order_relaxed);
             break;
         }
     }
     if (!ending_wait(&session->ending, session->options->duration_ns))
         ending_raise(&session->ending, ENDING_TIMEOUT, "--duration is over");
-    uint64_t deadline_ns = monotonic_ns() + STOP_GRACE_NS;
-    struct timespec deadline = {.tv_sec = (time_t)(deadline_ns / 1000000000u),
-                                .tv_nsec = (long)(deadline_ns % 1000000000u)};
-    for (uint32_t i = 0; i < session->started_count; i++) {
-        pthread_t thread = session->vcpus[i].thread;
-        if (pthread_clockjoin_np(thread, NULL, CLOCK_MONOTONIC, &deadline) == 0)
-            continue;
+    if (!ending_wait_for_none(&session->running_count, STOP_GRACE_NS))
         requester_stop(session->requester); /* the server owes an answer and does not give it */
-        pthread_join(thread, NULL);
-    }
+    for (uint32_t i = 0; i < session->started_count; i++)
+        pthread_join(session->vcpus[i].thread, NULL);
     session->end_ns = monotonic_ns();
 }
 

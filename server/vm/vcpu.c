@@ -9,7 +9,6 @@
 #include <inttypes.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <time.h>
 
 static void vcpu_on_kick(int signal_number)
 {
@@ -127,16 +126,15 @@ static bool vcpu_handle_exit(struct vcpu *vcpu, struct kvm_run *run)
     }
 }
 
-static void *vcpu_run(void *argument)
+static void vcpu_loop(struct vcpu *vcpu)
 {
-    struct vcpu *vcpu = argument;
     const struct machine_vcpu *kvm = &vcpu->machine->vcpus[vcpu->index];
     int result = vcpu->is_pinned ? thread_pin(vcpu->cpu) : 0;
     if (result != 0) {
         ending_raise(vcpu->ending, ENDING_FAILED,
                      "cannot pin vCPU %" PRIu32 " to CPU %" PRIu32 ": %s (see --cpus)", vcpu->index,
                      vcpu->cpu, strerror(-result));
-        return NULL;
+        return;
     }
     while (!ending_is_raised(vcpu->ending)) {
         if (ioctl(kvm->fd, KVM_RUN, 0) != 0) {
@@ -150,29 +148,35 @@ static void *vcpu_run(void *argument)
         if (!vcpu_handle_exit(vcpu, kvm->run))
             break;
     }
+}
+
+static void *vcpu_run(void *argument)
+{
+    struct vcpu *vcpu = argument;
+    vcpu_loop(vcpu);
+    atomic_fetch_sub_explicit(vcpu->thread_count, 1, memory_order_relaxed); /* the join orders */
     return NULL;
 }
 
 int vcpu_start(struct vcpu *vcpu)
 {
-    return -pthread_create(&vcpu->thread, NULL, vcpu_run, vcpu);
+    atomic_fetch_add_explicit(vcpu->thread_count, 1, memory_order_relaxed);
+    int result = -pthread_create(&vcpu->thread, NULL, vcpu_run, vcpu);
+    if (result != 0)
+        atomic_fetch_sub_explicit(vcpu->thread_count, 1, memory_order_relaxed);
+    return result;
 }
 
 void vcpu_stop_all(struct vcpu *vcpus, uint32_t count, uint64_t grace_ns)
 {
+    if (count == 0)
+        return;
     for (uint32_t i = 0; i < count; i++) {
         machine_kick(vcpus[i].machine, i);
         pthread_kill(vcpus[i].thread, VCPU_KICK_SIGNAL);
     }
-    struct timespec deadline;
-    clock_gettime(CLOCK_MONOTONIC, &deadline);
-    uint64_t deadline_ns = (uint64_t)deadline.tv_nsec + grace_ns;
-    deadline.tv_sec += (time_t)(deadline_ns / 1000000000u);
-    deadline.tv_nsec = (long)(deadline_ns % 1000000000u);
-    for (uint32_t i = 0; i < count; i++) {
-        if (pthread_clockjoin_np(vcpus[i].thread, NULL, CLOCK_MONOTONIC, &deadline) == 0)
-            continue;
-        requester_stop(vcpus[i].requester); /* the server owes an answer and does not give it */
+    if (!ending_wait_for_none(vcpus[0].thread_count, grace_ns))
+        requester_stop(vcpus[0].requester); /* the server owes an answer and does not give it */
+    for (uint32_t i = 0; i < count; i++)
         pthread_join(vcpus[i].thread, NULL);
-    }
 }

@@ -26,6 +26,7 @@ struct vcpu {
     struct observer *observer;
     struct ending *ending;
     _Atomic uint32_t *running_count; /* vCPUs that have not halted */
+    _Atomic uint32_t *thread_count;  /* threads that have not ended; 0 to begin */
     uint32_t index;
     bool is_pinned;
     uint32_t cpu; /* only if is_pinned */
