@@ -11,7 +11,7 @@
 #define COMMAND "kvm"
 
 static const char help_text[] =
-    "usage: ioreq-vm kvm --firmware FILE [OPTION...]\n"
+    "Usage: ioreq-vm kvm --firmware FILE [OPTION...]\n"
     "\n"
     "Runs a firmware image in a KVM guest. Every access that meets no memory becomes a request in\n"
     "the VM's page, and ioreqd answers it.\n"

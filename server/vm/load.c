@@ -10,7 +10,7 @@
 #define COMMAND "load"
 
 static const char help_text[] =
-    "usage: ioreq-vm load [OPTION...]\n"
+    "Usage: ioreq-vm load [OPTION...]\n"
     "\n"
     "Makes accesses on the VM's page from one thread a vCPU, and verifies every answer.\n"
     "\n"

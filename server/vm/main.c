@@ -17,7 +17,7 @@ static const struct {
 };
 
 static const char help_text[] =
-    "usage: ioreq-vm COMMAND [OPTION...]\n"
+    "Usage: ioreq-vm COMMAND [OPTION...]\n"
     "\n"
     "Plays the hypervisor's side of a VM's I/O request page that ioreqd serves.\n"
     "\n"

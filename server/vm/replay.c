@@ -30,7 +30,7 @@ struct replay {
 };
 
 static const char help_text[] =
-    "usage: ioreq-vm replay FILE [OPTION...]\n"
+    "Usage: ioreq-vm replay FILE [OPTION...]\n"
     "\n"
     "Plays a trace that 'ioreq-vm kvm --record' wrote through the VM's page, and compares every\n"
     "answer that is not marked as different in each run (~). Needs no KVM.\n"
