@@ -68,7 +68,7 @@ static void fill_default(const struct schema_key *key, struct schema_value *valu
     struct scalar_text written = {key->default_text, strlen(key->default_text), false};
     if (!scalar_read(key, written, value, problem)) {
         fprintf(stderr, "the default of %s: %s\n", key->name, problem);
-        assert(!"a default text that its key does not accept");
+        assert(false && "a default text that its key does not accept");
     }
 }
 
