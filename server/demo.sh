@@ -9,7 +9,7 @@ usage() {
     cat <<END
 Usage: server/demo.sh [options]
   --firmware FILE   another image than SeaBIOS (64 KiB to 16 MiB)
-  --until TEXT      ends when the firmware's console says TEXT (default: No bootable device)
+  --until TEXT      ends when the firmware's console says TEXT (default: No bootable device.)
   --timeout SECONDS ends after that long in any case (default: 60)
   --replay          replays the recorded boot even if there is /dev/kvm
   --help            show this
@@ -17,7 +17,7 @@ END
 }
 
 firmware=/usr/share/seabios/bios.bin
-until="No bootable device"
+until="No bootable device."
 timeout=60
 replay=no
 while [ $# -gt 0 ]; do
