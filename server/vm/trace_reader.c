@@ -163,7 +163,7 @@ static int trace_parse_header(struct trace_reader *reader, const struct trace_li
     if (strlen(name) > TRACE_NAME_MAX)
         return trace_refuse(reader, error, "firmware name longer than %d bytes", TRACE_NAME_MAX);
     reader->header.vcpu_count = (uint32_t)vcpu_count;
-    strcpy(reader->header.firmware_name, name);
+    memcpy(reader->header.firmware_name, name, strlen(name) + 1); /* checked above */
     return 0;
 }
 
