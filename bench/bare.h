@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * bare.h - the bare slot protocol, the limit that rtt is measured against: no routing, no checks, no
- * ownership, no figures. Read the request, store value, store COMPLETE.
+ * bare.h - the bare slot protocol, the limit that rtt is measured against: no routing, no checks,
+ * no ownership, no figures. Read the request, store value, store COMPLETE.
  *
  * Which plain loop is fastest depends on where the two CPUs lie, so there are four, and the fastest
  * of a run is its limit.
@@ -20,13 +20,14 @@ enum bare_variant {
     BARE_VARIANT_COUNT,
 };
 
-static const char *const bare_variant_names[BARE_VARIANT_COUNT] = {
-    "plain", "pause", "early store", "early store, pause"};
+static const char *const bare_variant_names[BARE_VARIANT_COUNT] = {"plain", "pause", "early store",
+                                                                   "early store, pause"};
 
 /* Serves slots [slot_count] until *stop is set by the other side. */
-static inline __attribute__((always_inline)) void
-bare_serve_variant(struct acrn_io_request *slots, uint32_t slot_count,
-                   const _Atomic uint32_t *stop, bool is_early, bool has_pause)
+static inline __attribute__((always_inline)) void bare_serve_variant(struct acrn_io_request *slots,
+                                                                     uint32_t slot_count,
+                                                                     const _Atomic uint32_t *stop,
+                                                                     bool is_early, bool has_pause)
 {
     while (!atomic_load_explicit(stop, memory_order_relaxed)) {
         for (uint32_t i = 0; i < slot_count; i++) {
@@ -37,8 +38,8 @@ bare_serve_variant(struct acrn_io_request *slots, uint32_t slot_count,
                 __atomic_store_n(&slot->kernel_handled, 1, __ATOMIC_RELAXED);
             struct slot_copy copy;
             slot_copy_out(slot, &copy);
-            slot_answer(slot, REQUEST_MMIO, copy.address + copy.type + copy.direction +
-                                                copy.size_bytes + copy.value);
+            slot_answer(slot, REQUEST_MMIO,
+                        copy.address + copy.type + copy.direction + copy.size_bytes + copy.value);
             slot_complete(slot);
         }
         if (has_pause)

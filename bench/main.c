@@ -140,7 +140,8 @@ static int parse_options(int argc, char **argv, struct bench_options *options)
 
 int main(int argc, char **argv)
 {
-    struct bench_options options = {.vcpus = 1, .ranges = 256, .blocks = 200, .block_requests = 5000};
+    struct bench_options options = {
+        .vcpus = 1, .ranges = 256, .blocks = 200, .block_requests = 5000};
     default_cpus(&options);
     int exit_code = parse_options(argc, argv, &options);
     if (exit_code >= 0)

@@ -153,7 +153,8 @@ static uint64_t run_block(struct rtt *rtt, uint32_t mode, struct histogram *late
     return bench_median(rtt->samples, options->block_requests);
 }
 
-/* ---- set-up ------------------------------------------------------------------------------------- */
+/* ---- set-up -------------------------------------------------------------------------------------
+ */
 
 static int build_router(struct rtt *rtt, int node)
 {
@@ -224,14 +225,16 @@ static void tear_down(struct rtt *rtt)
     free(rtt);
 }
 
-/* ---- result ------------------------------------------------------------------------------------- */
+/* ---- result -------------------------------------------------------------------------------------
+ */
 
 static void print_table(const struct rtt *rtt, uint32_t best, const struct bench_ratio *ratio)
 {
     const struct bench_options *options = rtt->options;
     bench_print_machine();
-    printf("rtt: PENDING to COMPLETE, %u vCPUs, %u ranges, requester on CPU %u, poller on CPU %u\n\n",
-           options->vcpus, options->ranges, options->requester_cpu, options->poller_cpu);
+    printf(
+        "rtt: PENDING to COMPLETE, %u vCPUs, %u ranges, requester on CPU %u, poller on CPU %u\n\n",
+        options->vcpus, options->ranges, options->requester_cpu, options->poller_cpu);
     printf("%-28s %10s %9s %9s %9s %9s %9s  ns\n", "", "COUNT", "P50", "P99", "P99.9", "P99.99",
            "MAX");
     bench_print_row("ioreqd", &rtt->ours);

@@ -23,8 +23,8 @@ enum request_fault {
     REQUEST_FAULT_COUNT,
 };
 
-#define PORT_LAST     0xffffull
-#define PCICFG_BYTES  4096u /* configuration space of one function */
+#define PORT_LAST    0xffffull
+#define PCICFG_BYTES 4096u /* configuration space of one function */
 
 static inline enum request_fault request_check_pcicfg(const struct slot_copy *copy,
                                                       struct request *request)
@@ -33,7 +33,8 @@ static inline enum request_fault request_check_pcicfg(const struct slot_copy *co
     if (bus > 255 || copy->dev > 31 || copy->func > 7 ||
         copy->reg > PCICFG_BYTES - (uint32_t)copy->size_bytes)
         return REQUEST_FAULT_ADDRESS;
-    request->address = bus << 20 | (uint64_t)copy->dev << 15 | (uint64_t)copy->func << 12 | copy->reg;
+    request->address =
+        bus << 20 | (uint64_t)copy->dev << 15 | (uint64_t)copy->func << 12 | copy->reg;
     return REQUEST_FAULT_NONE;
 }
 
@@ -59,9 +60,8 @@ static inline enum request_fault request_check(const struct slot_copy *copy,
     request->direction = (uint8_t)copy->direction;
     request->size_bytes = (uint8_t)copy->size_bytes;
     request->address = copy->address;
-    request->value = copy->direction == REQUEST_WRITE
-                         ? copy->value & request_ones(request->size_bytes)
-                         : 0;
+    request->value =
+        copy->direction == REQUEST_WRITE ? copy->value & request_ones(request->size_bytes) : 0;
     if (copy->type == REQUEST_PCICFG)
         return request_check_pcicfg(copy, request);
     uint64_t space_last = copy->type == REQUEST_PORTIO ? PORT_LAST : UINT64_MAX;

@@ -70,8 +70,8 @@ bool placement_check(const struct placement *placement, uint32_t cpu, char *reas
         return true;
     char usable[256];
     hwloc_bitmap_list_snprintf(usable, sizeof(usable), placement->usable);
-    snprintf(reason, reason_bytes, "CPU %u does not exist or may not be used here; expected one of %s",
-             cpu, usable);
+    snprintf(reason, reason_bytes,
+             "CPU %u does not exist or may not be used here; expected one of %s", cpu, usable);
     return false;
 }
 

@@ -12,14 +12,13 @@
 #include <string.h>
 #include <time.h>
 
-#define START_TIMEOUT_NS      5000000000ull
-#define STACK_BYTES           (256 * 1024)
-#define STACK_PREFAULT_BYTES  65536
+#define START_TIMEOUT_NS     5000000000ull
+#define STACK_BYTES          (256 * 1024)
+#define STACK_PREFAULT_BYTES 65536
 
 int poller_create(const struct poller_options *options, struct poller **poller)
 {
-    struct poller *created =
-        memory_allocate(sizeof(*created), memory_node_of_cpu(options->cpu));
+    struct poller *created = memory_allocate(sizeof(*created), memory_node_of_cpu(options->cpu));
     if (!created)
         return -ENOMEM;
     created->options = *options;

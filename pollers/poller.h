@@ -57,7 +57,8 @@ int poller_add_inbox(struct poller *poller, struct client *client, struct page *
 int poller_start(struct poller *poller);
 
 /* Runs function(context) on the poller, between two rounds, and waits for it: a quiescent point of
- * this poller. -ETIMEDOUT after timeout_ns: the poller is stuck, and the call may still run later. */
+ * this poller. -ETIMEDOUT after timeout_ns: the poller is stuck, and the call may still run later.
+ */
 int poller_call(struct poller *poller, void (*function)(void *context), void *context,
                 uint64_t timeout_ns);
 

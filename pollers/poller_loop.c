@@ -186,8 +186,7 @@ static uint32_t drain_inbox(struct poller *poller, const struct poller_inbox *du
 
 static uint32_t run_command(struct poller *poller)
 {
-    struct poller_command *command =
-        atomic_load_explicit(&poller->command, memory_order_acquire);
+    struct poller_command *command = atomic_load_explicit(&poller->command, memory_order_acquire);
     if (likely(!command))
         return 0;
     command->function(command->context);

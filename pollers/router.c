@@ -98,8 +98,8 @@ static struct router *router_build(const struct sorted_range *sorted, size_t cou
     return router;
 }
 
-int router_create(const struct router_range *ranges, size_t count, int node,
-                  struct router **router, size_t conflict[2])
+int router_create(const struct router_range *ranges, size_t count, int node, struct router **router,
+                  size_t conflict[2])
 {
     if (count > ROUTER_RANGES_MAX)
         return -E2BIG;

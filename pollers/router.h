@@ -36,8 +36,8 @@ struct router_route {
 
 /* Nodes 1..count; node 0 means "no range begins at or below the address". */
 struct router_tree {
-    const uint64_t *firsts; /* [count + 1] */
-    const uint64_t *lasts;  /* [count + 1] */
+    const uint64_t *firsts;            /* [count + 1] */
+    const uint64_t *lasts;             /* [count + 1] */
     const struct router_route *routes; /* [count + 1] */
     uint64_t count;
 };
@@ -52,8 +52,8 @@ struct router {
  * 0; -EINVAL: last < first, or an unknown type; -EEXIST: two ranges overlap (their indices go into
  * conflict[2] if given); -E2BIG: more than ROUTER_RANGES_MAX; -ENOMEM.
  */
-int router_create(const struct router_range *ranges, size_t count, int node,
-                  struct router **router, size_t conflict[2]);
+int router_create(const struct router_range *ranges, size_t count, int node, struct router **router,
+                  size_t conflict[2]);
 void router_destroy(struct router *router);
 
 /* The route of an access that request_check passed, or NULL. At most 17 steps. */

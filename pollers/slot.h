@@ -77,7 +77,8 @@ static inline uint32_t slot_state(const struct acrn_io_request *slot)
     return __atomic_load_n(&slot->processed, __ATOMIC_ACQUIRE);
 }
 
-/* Relaxed loads throughout: ordered by the acquire of slot_state; atomic so that each is one load. */
+/* Relaxed loads throughout: ordered by the acquire of slot_state; atomic so that each is one load.
+ */
 static inline void slot_copy_out(const struct acrn_io_request *slot, struct slot_copy *copy)
 {
     const struct acrn_mmio_request *mmio = &slot->reqs.mmio_request;

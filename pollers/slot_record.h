@@ -8,10 +8,9 @@
  *              open            win                close
  *      IDLE ---------> IN_FLIGHT ---------> SETTLING ---------> IDLE, next sequence
  *
- * Threads: open: the sweeping poller. win: anybody who holds the ticket: the poller that handled the
- *          request, a reset, a shutdown; the compare-and-swap lets exactly one through. A ticket of
- *          an earlier request never wins: its sequence is over.
- * Memory:  one cache line a slot.
+ * Threads: open: the sweeping poller. win: anybody who holds the ticket: the poller that handled
+ * the request, a reset, a shutdown; the compare-and-swap lets exactly one through. A ticket of an
+ * earlier request never wins: its sequence is over. Memory:  one cache line a slot.
  */
 #ifndef POLLERS_SLOT_RECORD_H
 #define POLLERS_SLOT_RECORD_H
@@ -63,8 +62,7 @@ static inline bool slot_record_is_idle(struct slot_record *record)
 static inline uint64_t slot_record_open(struct slot_record *record)
 {
     uint64_t word = atomic_load_explicit(&record->word, memory_order_relaxed);
-    uint64_t ticket =
-        (((word >> SLOT_PHASE_BITS) + 1) << SLOT_PHASE_BITS) | SLOT_PHASE_IN_FLIGHT;
+    uint64_t ticket = (((word >> SLOT_PHASE_BITS) + 1) << SLOT_PHASE_BITS) | SLOT_PHASE_IN_FLIGHT;
     atomic_store_explicit(&record->word, ticket, memory_order_release);
     return ticket;
 }

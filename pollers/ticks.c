@@ -5,7 +5,7 @@
 #include <stdatomic.h>
 #include <time.h>
 
-#define NS_PER_SECOND 1000000000ull
+#define NS_PER_SECOND  1000000000ull
 #define CALIBRATION_NS 20000000ull
 
 bool ticks_are_invariant(void)

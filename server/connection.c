@@ -61,7 +61,8 @@ static void connection_end(struct connection *connection)
     free(connection);
 }
 
-/* ---- answers ------------------------------------------------------------------------------------ */
+/* ---- answers ------------------------------------------------------------------------------------
+ */
 
 /* Sends what the socket takes now. False: the connection is over. */
 static bool connection_send(struct connection *connection)
@@ -173,10 +174,11 @@ static void connection_command(struct connection *connection)
     answer_error(connection, EINVAL, "unknown command; expected attach VM or status [json]");
 }
 
-/* ---- one connection ----------------------------------------------------------------------------- */
+/* ---- one connection -----------------------------------------------------------------------------
+ */
 
-/* False: the connection is over. Whatever comes after the line is none of ours, and no descriptor is
- * taken: a plain recv lets the kernel drop them. */
+/* False: the connection is over. Whatever comes after the line is none of ours, and no descriptor
+ * is taken: a plain recv lets the kernel drop them. */
 static bool connection_receive(struct connection *connection)
 {
     if (connection->reply) {
@@ -221,7 +223,8 @@ static void connection_ready(void *context, uint32_t events)
     event_watch_change(connection->watch, is_sending ? POLLIN | POLLOUT : POLLIN);
 }
 
-/* ---- accepting ---------------------------------------------------------------------------------- */
+/* ---- accepting ----------------------------------------------------------------------------------
+ */
 
 static bool is_allowed(const struct listener *listener, uid_t uid)
 {

@@ -9,11 +9,10 @@
  *              status [json]    -> ok, then the table or JSON, then the end
  *              anything else    -> error ERRNO TEXT
  *
- * Threads: control. Never waits for a peer: what it does not take is buffered, and a peer that sends
- *          no line for CONNECTION_LINE_TIMEOUT_NS is cut.
- * Memory:  a connection frees itself when it ends.
- * Errors:  a peer's fault ends the peer's connection and nothing else. Without descriptors left,
- *          accepting pauses until the next tick; requests are served all the while.
+ * Threads: control. Never waits for a peer: what it does not take is buffered, and a peer that
+ * sends no line for CONNECTION_LINE_TIMEOUT_NS is cut. Memory:  a connection frees itself when it
+ * ends. Errors:  a peer's fault ends the peer's connection and nothing else. Without descriptors
+ * left, accepting pauses until the next tick; requests are served all the while.
  */
 #ifndef SERVER_CONNECTION_H
 #define SERVER_CONNECTION_H

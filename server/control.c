@@ -53,13 +53,15 @@ void control_block_signals(void)
     sigset_t set;
     signal_set(&set);
     sigprocmask(SIG_BLOCK, &set, NULL);
-    /* Broken pipes are seen where they are written to; a terminal in the background stops nobody. */
+    /* Broken pipes are seen where they are written to; a terminal in the background stops nobody.
+     */
     signal(SIGPIPE, SIG_IGN);
     signal(SIGTTIN, SIG_IGN);
     signal(SIGTTOU, SIG_IGN);
 }
 
-/* ---- devices ------------------------------------------------------------------------------------ */
+/* ---- devices ------------------------------------------------------------------------------------
+ */
 
 static int services_open(struct control *control)
 {
@@ -75,8 +77,8 @@ static int services_open(struct control *control)
             struct device_service *service = &control->services[control->service_count];
             service->client = &topology->vms[i].clients[k].client;
             char announce[128];
-            int result = stream_open(service->client->device, &service->stream, announce,
-                                     sizeof(announce));
+            int result =
+                stream_open(service->client->device, &service->stream, announce, sizeof(announce));
             if (result < 0) {
                 log_error("client %s: cannot open %s: %s", service->client->name,
                           service->client->device->stream, strerror(-result));
@@ -120,7 +122,8 @@ static void services_close(struct control *control)
     free(control->services);
 }
 
-/* ---- timer and signals -------------------------------------------------------------------------- */
+/* ---- timer and signals --------------------------------------------------------------------------
+ */
 
 static void timer_ready(void *context, uint32_t events)
 {
@@ -171,7 +174,8 @@ static int watch_signals_and_timer(struct control *control)
     return result;
 }
 
-/* ---- life --------------------------------------------------------------------------------------- */
+/* ---- life ---------------------------------------------------------------------------------------
+ */
 
 static int control_start(struct control *control)
 {

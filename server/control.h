@@ -2,10 +2,9 @@
 /*
  * control.h - the housekeeping thread: sockets, signals, timers, the devices' bytes.
  *
- * Flow:    control_run starts the pollers, serves until SIGTERM or SIGINT, settles what is in flight
- *          and returns.
- * Threads: the caller's, which becomes the one control thread.
- * Errors:  one line on stderr; negative errno.
+ * Flow:    control_run starts the pollers, serves until SIGTERM or SIGINT, settles what is in
+ * flight and returns. Threads: the caller's, which becomes the one control thread. Errors:  one
+ * line on stderr; negative errno.
  */
 #ifndef SERVER_CONTROL_H
 #define SERVER_CONTROL_H

@@ -111,8 +111,7 @@ static bool records_convert(const struct device_option *option, const struct con
     return true;
 }
 
-struct device_value *device_values(const struct device_ops *ops,
-                                   const struct config_value *values)
+struct device_value *device_values(const struct device_ops *ops, const struct config_value *values)
 {
     struct device_value *converted = calloc(ops->option_count + 1, sizeof(*converted));
     if (!converted)

@@ -16,8 +16,7 @@ struct config_device_kind *device_config_kinds(size_t *count);
 void device_config_kinds_destroy(struct config_device_kind *kinds);
 
 /* The values of one client for its device's create(); strings stay config's. */
-struct device_value *device_values(const struct device_ops *ops,
-                                   const struct config_value *values);
+struct device_value *device_values(const struct device_ops *ops, const struct config_value *values);
 void device_values_destroy(const struct device_ops *ops, struct device_value *values);
 
 #endif

@@ -26,8 +26,7 @@ struct events *events_create(const struct topology *topology)
         return NULL;
     events->topology = topology;
     for (size_t i = 0; i < topology->vm_count; i++) {
-        events->seen[i].client_errors =
-            calloc(topology->vms[i].client_count + 1, sizeof(uint64_t));
+        events->seen[i].client_errors = calloc(topology->vms[i].client_count + 1, sizeof(uint64_t));
         if (!events->seen[i].client_errors) {
             events_destroy(events);
             return NULL;

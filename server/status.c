@@ -41,7 +41,8 @@ static const char *idle_name(enum poller_idle idle)
     return names[idle];
 }
 
-/* ---- figures ------------------------------------------------------------------------------------ */
+/* ---- figures ------------------------------------------------------------------------------------
+ */
 
 struct poller_status {
     uint64_t sweeps;
@@ -93,7 +94,8 @@ static uint32_t read_slot_state(const struct vm *vm, uint32_t slot_index)
     return vm->requester_pid ? slot_state(&vm->source.slots[slot_index]) : SLOT_FREE;
 }
 
-/* ---- JSON --------------------------------------------------------------------------------------- */
+/* ---- JSON ---------------------------------------------------------------------------------------
+ */
 
 static void report_pollers(struct topology *topology, struct report *array)
 {
@@ -172,7 +174,8 @@ char *status_json(struct topology *topology)
     return text;
 }
 
-/* ---- table -------------------------------------------------------------------------------------- */
+/* ---- table --------------------------------------------------------------------------------------
+ */
 
 static void print_pollers(struct topology *topology, FILE *out)
 {

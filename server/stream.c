@@ -19,8 +19,8 @@ struct stream {
     struct byte_ring *output;
     struct byte_ring *input;
     enum stream_kind kind;
-    int in;  /* -1: none */
-    int out; /* -1: none */
+    int in;     /* -1: none */
+    int out;    /* -1: none */
     char *link; /* pty: symbolic link to remove at close */
     uint64_t lost;
     /* Taken from the ring, not yet written. */
@@ -59,8 +59,7 @@ static int open_stdio(struct stream *stream)
     return 0;
 }
 
-static int open_pty(struct stream *stream, const char *link, char *announce,
-                    size_t announce_bytes)
+static int open_pty(struct stream *stream, const char *link, char *announce, size_t announce_bytes)
 {
     stream->kind = STREAM_PTY;
     int terminal = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK);

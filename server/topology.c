@@ -40,14 +40,15 @@ void topology_check(struct config *config, const struct placement *placement,
             !placement_check(placement, poller->cpu, reason, sizeof(reason)))
             config_report(config, poller->cpu_mark, "%s", reason);
         if (poller->sandbox && !facts->tsc_is_invariant)
-            config_report(config,
-                          poller->sandbox_mark.line ? poller->sandbox_mark : poller->mark,
-                          "this processor's time-stamp counter is not invariant, so a poller cannot "
-                          "tell time without system calls; expected sandbox: false");
+            config_report(
+                config, poller->sandbox_mark.line ? poller->sandbox_mark : poller->mark,
+                "this processor's time-stamp counter is not invariant, so a poller cannot "
+                "tell time without system calls; expected sandbox: false");
     }
 }
 
-/* ---- building ----------------------------------------------------------------------------------- */
+/* ---- building -----------------------------------------------------------------------------------
+ */
 
 static int build_pollers(struct topology *topology)
 {
@@ -228,7 +229,8 @@ int topology_create(const struct config *config, struct placement *placement,
     return 0;
 }
 
-/* ---- running ------------------------------------------------------------------------------------ */
+/* ---- running ------------------------------------------------------------------------------------
+ */
 
 static void warn_of_what_hurts(const struct topology *topology)
 {

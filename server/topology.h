@@ -11,7 +11,8 @@
  *                  topology_create
  *          for each poller:  struct poller on its CPU
  *          for each VM:      struct page, router, vm; swept by one poller
- *          for each client:  device, histogram; an inbox if it lives on another poller than its VM's
+ *          for each client:  device, histogram; an inbox if it lives on another poller than its
+ * VM's
  *
  * Threads: control.
  * Memory:  struct topology owns everything it builds, on the node of the poller that uses it.

@@ -2,12 +2,11 @@
 /*
  * vm.h - one VM: its page, its clients, and who plays its hypervisor.
  *
- * Flow:    vm_attach: fresh page, devices at power-on, sweeping -> vm_detach. As often as requesters
- *          come and go; one at a time.
- * Threads: control. What a poller owns is changed by commands on that poller (poller_call).
- * Memory:  built and freed by topology.c.
- * Errors:  negative errno. A poller that does not answer within VM_CALL_TIMEOUT_NS is stuck: the
- *          page then stays mapped for good, and the VM cannot be attached any more.
+ * Flow:    vm_attach: fresh page, devices at power-on, sweeping -> vm_detach. As often as
+ * requesters come and go; one at a time. Threads: control. What a poller owns is changed by
+ * commands on that poller (poller_call). Memory:  built and freed by topology.c. Errors:  negative
+ * errno. A poller that does not answer within VM_CALL_TIMEOUT_NS is stuck: the page then stays
+ * mapped for good, and the VM cannot be attached any more.
  */
 #ifndef SERVER_VM_H
 #define SERVER_VM_H
@@ -21,9 +20,9 @@
 
 struct vm_client {
     struct client client;
-    struct poller *poller;   /* where it lives */
-    uint32_t poller_index;   /* into the topology's pollers */
-    void *inbox_memory;      /* NULL: lives on the sweeping poller */
+    struct poller *poller; /* where it lives */
+    uint32_t poller_index; /* into the topology's pollers */
+    void *inbox_memory;    /* NULL: lives on the sweeping poller */
     struct histogram *latency;
 };
 

@@ -16,8 +16,10 @@ static const char usage[] =
     "Usage: ioreqctl [--socket PATH] COMMAND\n"
     "Talks to a running ioreqd.\n"
     "\n"
-    "  status [--json]     VMs and the states of their slots; pollers and their busy share since the\n"
-    "                      last status; clients with accesses, latency from claim to completion, errors\n"
+    "  status [--json]     VMs and the states of their slots; pollers and their busy share since "
+    "the\n"
+    "                      last status; clients with accesses, latency from claim to completion, "
+    "errors\n"
     "\n"
     "  -s, --socket PATH   where ioreqd listens (default /run/ioreqd/ioreqd.sock)\n"
     "  -h, --help          show this\n"
@@ -34,8 +36,10 @@ struct arguments {
 static int parse_arguments(int argc, char **argv, struct arguments *arguments)
 {
     static const struct option options[] = {
-        {"socket", required_argument, NULL, 's'}, {"json", no_argument, NULL, 'j'},
-        {"help", no_argument, NULL, 'h'},         {"version", no_argument, NULL, 'V'},
+        {"socket", required_argument, NULL, 's'},
+        {"json", no_argument, NULL, 'j'},
+        {"help", no_argument, NULL, 'h'},
+        {"version", no_argument, NULL, 'V'},
         {NULL, 0, NULL, 0},
     };
     int option;

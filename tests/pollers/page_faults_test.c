@@ -52,7 +52,8 @@ static void row01_wp_and_pcicfg_without_a_client_read_all_ones(void **state)
 static void wp_and_pcicfg_go_to_the_default_client(void **state)
 {
     (void)state;
-    struct guest *guest = guest_create((struct guest_options){.vcpus = 1, .has_default_client = true});
+    struct guest *guest =
+        guest_create((struct guest_options){.vcpus = 1, .has_default_client = true});
     struct guest_access access = {REQUEST_WP, REQUEST_WRITE, GUEST_MMIO, 8, 5};
     guest_access(guest, access);
     assert_int_equal(guest->default_device.last.type, REQUEST_WP);
@@ -87,7 +88,8 @@ static void row02_unknown_direction_reads_all_ones(void **state)
 static void row03_no_bytes_read_zero_and_are_not_routed(void **state)
 {
     (void)state;
-    struct guest *guest = guest_create((struct guest_options){.vcpus = 1, .has_default_client = true});
+    struct guest *guest =
+        guest_create((struct guest_options){.vcpus = 1, .has_default_client = true});
     struct guest_access access = mmio_read(GUEST_MMIO, 0);
     access.value = 0x55;
     assert_int_equal(guest_access(guest, access), 0);
@@ -366,7 +368,8 @@ static void row20_requester_that_does_not_poll_is_counted(void **state)
 static void kernel_handled_tells_the_default_client_from_the_others(void **state)
 {
     (void)state;
-    struct guest *guest = guest_create((struct guest_options){.vcpus = 1, .has_default_client = true});
+    struct guest *guest =
+        guest_create((struct guest_options){.vcpus = 1, .has_default_client = true});
     guest_access(guest, mmio_read(GUEST_MMIO, 4));
     assert_int_equal(guest->slots[0].kernel_handled, 1);
     guest_access(guest, mmio_read(0x1000, 4));

@@ -129,8 +129,8 @@ static void *hostile_main(void *argument)
                              __ATOMIC_RELEASE);
         } else {
             uint32_t word = (uint32_t)random_next(&random) % 36;
-            const uint32_t values[] = {0, 1, 2, 4, (uint32_t)GUEST_MMIO, (uint32_t)random,
-                                       UINT32_MAX, 0x80000000};
+            const uint32_t values[] = {
+                0, 1, 2, 4, (uint32_t)GUEST_MMIO, (uint32_t)random, UINT32_MAX, 0x80000000};
             __atomic_store_n(&words[slot_index * 64 + word], values[random_next(&random) % 8],
                              __ATOMIC_RELAXED);
         }
@@ -168,8 +168,7 @@ static void serve_beside_hostile(bool only_states)
     const struct request *seen = &bad->device.last;
     if (bad->device.calls)
         assert_true(seen->size_bytes <= 8 && seen->offset + seen->size_bytes <= 0x1000);
-    printf("hostile: %llu rewrites, %llu requests taken on\n",
-           (unsigned long long)hostile.rewrites,
+    printf("hostile: %llu rewrites, %llu requests taken on\n", (unsigned long long)hostile.rewrites,
            (unsigned long long)guest_counter(bad, PAGE_REQUESTS));
     guest_destroy(good);
     guest_destroy(bad);
@@ -228,7 +227,8 @@ static void *tear_main(void *argument)
 static void row22_torn_address_is_used_as_it_was_checked(void **state)
 {
     (void)state;
-    struct guest *guest = guest_create((struct guest_options){.vcpus = 1, .has_default_client = true});
+    struct guest *guest =
+        guest_create((struct guest_options){.vcpus = 1, .has_default_client = true});
     struct tearing tearing = {.guest = guest};
     guest_ask(guest, 0, (struct guest_access){REQUEST_MMIO, REQUEST_READ, GUEST_MMIO, 8, 0});
     guest_set_state(guest, 0, SLOT_FREE);

@@ -90,9 +90,9 @@ static void empty_router_finds_nothing(void **state)
 static void whole_access_must_lie_in_one_range(void **state)
 {
     (void)state;
-    const struct router_range ranges[] = {
-        range(REQUEST_MMIO, 0x1000, 0x1fff), range(REQUEST_MMIO, 0x2000, 0x2fff),
-        range(REQUEST_MMIO, UINT64_MAX - 15, UINT64_MAX)};
+    const struct router_range ranges[] = {range(REQUEST_MMIO, 0x1000, 0x1fff),
+                                          range(REQUEST_MMIO, 0x2000, 0x2fff),
+                                          range(REQUEST_MMIO, UINT64_MAX - 15, UINT64_MAX)};
     struct router *router = NULL;
     assert_int_equal(router_create(ranges, 3, MEMORY_ANY_NODE, &router, NULL), 0);
     assert_non_null(router_find(router, REQUEST_MMIO, 0x1000, 8));
@@ -149,8 +149,7 @@ static void finds_what_a_search_of_a_list_finds(void **state)
             uint32_t type = (uint32_t)random() % 2;
             uint64_t address = (uint64_t)random() % end;
             uint32_t size = 1u << (random() % 4);
-            const struct router_range *expected =
-                find_slowly(ranges, count, type, address, size);
+            const struct router_range *expected = find_slowly(ranges, count, type, address, size);
             const struct router_route *found = router_find(router, type, address, size);
             assert_int_equal(found != NULL, expected != NULL);
             if (!found)

@@ -19,7 +19,7 @@ static int start(void **state)
              "sed -e 's/sandbox: true/sandbox: %s/' %s/config/ioreqd.yaml > %s", DAEMON_SANDBOX,
              SOURCE_DIR, ioreqd.config);
     assert_int_equal(system(command), 0);
-    const char *const arguments[] = {BINARY_DIR "/ioreqd", "--config", ioreqd.config,
+    const char *const arguments[] = {BINARY_DIR "/ioreqd", "--config",    ioreqd.config,
                                      "--socket",           ioreqd.socket, NULL};
     daemon_spawn(&ioreqd, arguments);
     while (access(ioreqd.socket, F_OK) != 0) {
@@ -50,8 +50,8 @@ static void recorded_boot_replays_and_prints_the_console(void **state)
 {
     (void)state;
     struct daemon vm;
-    const char *const arguments[] = {BINARY_DIR "/ioreq-vm", "replay",      TRACE,
-                                     "--socket",             ioreqd.socket, NULL};
+    const char *const arguments[] = {BINARY_DIR "/ioreq-vm", "replay", TRACE, "--socket",
+                                     ioreqd.socket,          NULL};
     /* Every attachment finds power-on state, so the second is like the first. */
     for (int i = 0; i < 2; i++) {
         assert_int_equal(run_vm(&vm, arguments), 0);
@@ -71,8 +71,8 @@ static void tampered_trace_fails(void **state)
              path);
     assert_int_equal(system(command), 0);
     struct daemon vm;
-    const char *const arguments[] = {BINARY_DIR "/ioreq-vm", "replay",      path,
-                                     "--socket",             ioreqd.socket, NULL};
+    const char *const arguments[] = {BINARY_DIR "/ioreq-vm", "replay", path, "--socket",
+                                     ioreqd.socket,          NULL};
     assert_int_equal(run_vm(&vm, arguments), 1);
     assert_int_equal(daemon_stop(&ioreqd), 0);
 }
@@ -81,8 +81,8 @@ static void load_finds_every_answer_right(void **state)
 {
     (void)state;
     struct daemon vm;
-    const char *const arguments[] = {BINARY_DIR "/ioreq-vm", "load", "--socket", ioreqd.socket,
-                                     "--count",              "5000", NULL};
+    const char *const arguments[] = {
+        BINARY_DIR "/ioreq-vm", "load", "--socket", ioreqd.socket, "--count", "5000", NULL};
     assert_int_equal(run_vm(&vm, arguments), 0);
     assert_true(daemon_file_has(vm.out, "0 wrong"));
     assert_int_equal(daemon_stop(&ioreqd), 0);
@@ -104,9 +104,17 @@ static void seabios_boots_in_a_guest_to_no_bootable_device(void **state)
     if (kvm_is_missing())
         skip();
     struct daemon vm;
-    const char *const arguments[] = {BINARY_DIR "/ioreq-vm", "kvm",   "--firmware", BIOS,
-                                     "--socket",  ioreqd.socket, "--until", "No bootable device.",
-                                     "--timeout", "120",         NULL};
+    const char *const arguments[] = {BINARY_DIR "/ioreq-vm",
+                                     "kvm",
+                                     "--firmware",
+                                     BIOS,
+                                     "--socket",
+                                     ioreqd.socket,
+                                     "--until",
+                                     "No bootable device.",
+                                     "--timeout",
+                                     "120",
+                                     NULL};
     assert_int_equal(run_vm(&vm, arguments), 0);
     assert_int_equal(daemon_stop(&ioreqd), 0);
     assert_true(daemon_file_has(ioreqd.out, "SeaBIOS (version"));

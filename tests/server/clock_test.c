@@ -67,10 +67,8 @@ static uint64_t rtc_read(struct requester *requester, uint8_t index)
                                       .size_bytes = 1,
                                       .type = REQUEST_PORTIO,
                                       .direction = REQUEST_WRITE};
-    struct requester_access read = {.address = 0x71,
-                                    .size_bytes = 1,
-                                    .type = REQUEST_PORTIO,
-                                    .direction = REQUEST_READ};
+    struct requester_access read = {
+        .address = 0x71, .size_bytes = 1, .type = REQUEST_PORTIO, .direction = REQUEST_READ};
     daemon_access(requester, 0, select);
     return daemon_access(requester, 0, read);
 }

@@ -42,7 +42,8 @@ static void start_default(void)
     daemon_start(&ioreqd);
 }
 
-/* ---- usage and configuration -------------------------------------------------------------------- */
+/* ---- usage and configuration --------------------------------------------------------------------
+ */
 
 static void wrong_usage_exits_2(void **state)
 {
@@ -83,8 +84,8 @@ static void check_reports_every_problem_and_starts_nothing(void **state)
                                 "clients: []\n");
     char text[160];
     for (int with_check = 0; with_check < 2; with_check++) {
-        assert_int_equal(
-            run("ioreqd", "--config", ioreqd.config, with_check ? "--check" : NULL), 2);
+        assert_int_equal(run("ioreqd", "--config", ioreqd.config, with_check ? "--check" : NULL),
+                         2);
         const char *const problems[] = {":1:10: ", ":4:12: ", ":6:26: "};
         for (size_t i = 0; i < 3; i++) {
             snprintf(text, sizeof(text), "%s%s", ioreqd.config, problems[i]);
@@ -123,7 +124,8 @@ static void device_that_cannot_be_built_is_named(void **state)
     assert_true(daemon_file_has(ioreqd.err, "client console: cannot open file:/nowhere/at/all"));
 }
 
-/* ---- attaching ---------------------------------------------------------------------------------- */
+/* ---- attaching ----------------------------------------------------------------------------------
+ */
 
 static void serves_what_it_was_configured_to(void **state)
 {
@@ -276,7 +278,8 @@ static void socket_of_a_killed_server_is_replaced(void **state)
     assert_int_equal(daemon_stop(&ioreqd), 0);
 }
 
-/* ---- status ------------------------------------------------------------------------------------- */
+/* ---- status -------------------------------------------------------------------------------------
+ */
 
 static void status_tells_what_happened(void **state)
 {
@@ -300,7 +303,8 @@ static void status_tells_what_happened(void **state)
     assert_int_equal(daemon_stop(&ioreqd), 0);
 }
 
-/* ---- host faults -------------------------------------------------------------------------------- */
+/* ---- host faults --------------------------------------------------------------------------------
+ */
 
 static void forbid_locking(struct daemon *daemon)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A poller under a filter that kills on any system call: it serves, and a device that makes one ends
- * the process (row 43). Each case in a process of its own. */
+/* A poller under a filter that kills on any system call: it serves, and a device that makes one
+ * ends the process (row 43). Each case in a process of its own. */
 #include "server/sandbox.h"
 
 #include "pollers/placement.h"
@@ -25,7 +25,8 @@ static int calling_handle(struct device *device, struct request *request)
 
 static const struct device_ops calling_ops = {.name = "calling", .handle = calling_handle};
 
-/* In the child: a sandboxed poller answers `count` requests of ops' device; exit 0 when all came. */
+/* In the child: a sandboxed poller answers `count` requests of ops' device; exit 0 when all came.
+ */
 static void serve_in_sandbox(enum poller_idle idle, const struct device_ops *ops, uint32_t count)
 {
     struct placement *placement;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * daemon.h - runs the built ioreqd on a configuration of the test's, as its own process, in a folder
- * of its own that goes at the end.
+ * daemon.h - runs the built ioreqd on a configuration of the test's, as its own process, in a
+ * folder of its own that goes at the end.
  *
  * Under sanitizers the sandbox is off: their run time makes system calls of its own.
  */

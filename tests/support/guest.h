@@ -88,8 +88,7 @@ static inline struct guest *guest_create(struct guest_options options)
     guest->descriptor = memfd_create("guest", MFD_CLOEXEC);
     assert_true(guest->descriptor >= 0);
     assert_int_equal(ftruncate(guest->descriptor, PAGE_BYTES), 0);
-    guest->slots =
-        mmap(NULL, PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, guest->descriptor, 0);
+    guest->slots = mmap(NULL, PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, guest->descriptor, 0);
     assert_true(guest->slots != MAP_FAILED);
     guest->latency = calloc(1, sizeof(*guest->latency));
     guest_client_init(&guest->client, &guest->device, guest->latency);
