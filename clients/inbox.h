@@ -27,12 +27,10 @@
 #define INBOX_ALIGN_BYTES  128
 #define INBOX_CAPACITY_MAX 65536u
 
-/* One handed-over request with what its completion needs. One cache line. */
+/* One handed-over request, and the ticket that its answer needs. One cache line. */
 struct inbox_entry {
-    struct request request;
-    uint64_t ticket;        /* which life of the slot record this belongs to */
-    uint32_t slot_index;    /* 0..15 */
-    uint32_t notify_wanted; /* 1: completion_polling was 0 when sampled */
+    alignas(64) struct request request;
+    uint64_t ticket; /* which life of the slot record this belongs to */
 };
 static_assert(sizeof(struct inbox_entry) == 64, "an entry is one cache line");
 

@@ -1,18 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * connection.h - ioreqd's Unix socket: who may talk to it, and the commands it takes.
+ * connection.h - one peer on ioreqd's socket: it sends a line (commands.h) and gets a reply.
  *
- * Flow:    a peer connects, sends one line, gets one line and, for some commands, more:
- *
- *              attach VM        -> ok vcpus=N      with the page's descriptor; the VM is the peer's
- *                                                  until the connection ends
- *              status [json]    -> ok, then the table or JSON, then the end
- *              anything else    -> error ERRNO TEXT
- *
- * Threads: control. Never waits for a peer: what it does not take is buffered, and a peer that
- * sends no line for CONNECTION_LINE_TIMEOUT_NS is cut. Memory:  a connection frees itself when it
- * ends. Errors:  a peer's fault ends the peer's connection and nothing else. Without descriptors
- * left, accepting pauses until the next tick; requests are served all the while.
+ * Flow:    connection_open -> line -> command_run -> reply -> the end; a peer that attached to a VM
+ *          stays until it leaves.
+ * Threads: control. Never waits for a peer: what it does not take is buffered, and a peer that is
+ *          not done after CONNECTION_TIMEOUT_NS is cut, unless it is attached.
+ * Memory:  a connection frees itself when it ends.
+ * Errors:  a peer's fault ends the peer's connection and nothing else.
  */
 #ifndef SERVER_CONNECTION_H
 #define SERVER_CONNECTION_H
@@ -20,23 +15,30 @@
 #include "server/event_loop.h"
 #include "server/topology.h"
 
-#define CONNECTIONS_MAX            64
-#define CONNECTION_LINE_BYTES      256
-#define CONNECTION_LINE_TIMEOUT_NS 5000000000ull
+#define CONNECTIONS_MAX       64
+#define CONNECTION_LINE_BYTES 256
+#define CONNECTION_TIMEOUT_NS 5000000000ull
 
-struct listener;
+struct connection;
 
-/* Listens on the configured path, whose missing folder it makes and whose dead socket it replaces.
- * -EADDRINUSE: another ioreqd answers there. */
-int listener_create(struct event_loop *loop, struct topology *topology, struct listener **listener);
+/* All connections of a server. */
+struct connections {
+    struct event_loop *loop;
+    struct topology *topology;
+    struct connection *first;
+    uint32_t count;
+    bool keep_vms; /* at the end of the server: a connection that ends leaves its VM alone */
+};
 
-/* Every few milliseconds: cuts the silent, accepts again. */
-void listener_tick(struct listener *listener);
+/* Takes descriptor, which it closes at the end, also when there is no place or memory. */
+void connection_open(struct connections *connections, int descriptor, pid_t pid);
 
-/* Takes no more connections; those that exist go on. */
-void listener_stop(struct listener *listener);
+/* Cuts those that take too long. */
+void connections_tick(struct connections *connections);
 
-/* Ends every connection without touching their VMs, and removes the socket. */
-void listener_destroy(struct listener *listener);
+void connections_end(struct connections *connections);
+
+/* Says no to a peer that never becomes a connection, and closes descriptor. */
+void connection_refuse(int descriptor, int error, const char *reason);
 
 #endif

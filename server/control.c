@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "server/control.h"
 
-#include "server/connection.h"
 #include "server/event_loop.h"
 #include "server/events.h"
 #include "server/image.h"
+#include "server/listener.h"
 #include "server/log.h"
 #include "server/stream.h"
 

@@ -229,77 +229,7 @@ int topology_create(const struct config *config, struct placement *placement,
     return 0;
 }
 
-/* ---- running ------------------------------------------------------------------------------------
- */
-
-static void warn_of_what_hurts(const struct topology *topology)
-{
-    for (size_t i = 0; i < topology->poller_count; i++) {
-        const struct topology_poller *poller = &topology->pollers[i];
-        for (size_t k = 0; k < i; k++)
-            if (topology->pollers[k].cpu == poller->cpu)
-                log_warning("pollers %s and %s share CPU %u: each waits while the other runs; give "
-                            "each its own cpu:, or idle: yield",
-                            topology->pollers[k].name, poller->name, poller->cpu);
-        if (!placement_is_isolated(topology->placement, poller->cpu))
-            log_info("poller %s: CPU %u is not isolated; other threads may interrupt it (kernel "
-                     "argument isolcpus=%u)",
-                     poller->name, poller->cpu, poller->cpu);
-    }
-    if (!ticks_are_invariant())
-        log_warning("the time-stamp counter is not invariant: latencies are approximate");
-}
-
-int topology_start(struct topology *topology)
-{
-    warn_of_what_hurts(topology);
-    topology->is_started = true;
-    for (size_t i = 0; i < topology->poller_count; i++) {
-        struct topology_poller *poller = &topology->pollers[i];
-        int result = poller_start(poller->poller);
-        if (result < 0) {
-            log_error("poller %s: cannot run on CPU %u: %s", poller->name, poller->cpu,
-                      strerror(-result));
-            return result;
-        }
-        poller->last_ticks = ticks_now();
-    }
-    return 0;
-}
-
-static uint32_t count_in_flight(const struct topology *topology)
-{
-    uint32_t count = 0;
-    for (size_t i = 0; i < topology->vm_count; i++)
-        count += page_in_flight(topology->vms[i].page);
-    return count;
-}
-
-int topology_settle(struct topology *topology, uint64_t settle_ns)
-{
-    int result = 0;
-    for (size_t i = 0; i < topology->vm_count; i++)
-        if (vm_pause(&topology->vms[i]) < 0)
-            result = -ETIMEDOUT;
-    uint64_t deadline = ticks_now() + ticks_from_ns(settle_ns);
-    while (count_in_flight(topology) > 0 && ticks_now() < deadline) {
-        struct timespec pause = {.tv_nsec = 50000};
-        nanosleep(&pause, NULL);
-    }
-    for (size_t i = 0; i < topology->vm_count; i++) {
-        uint32_t late = page_settle_all(topology->vms[i].page);
-        if (late)
-            log_warning("vm %s: %u requests were not answered in time; completed with all-ones",
-                        topology->vms[i].name, late);
-    }
-    for (size_t i = 0; i < topology->poller_count; i++) {
-        if (poller_stop(topology->pollers[i].poller, VM_CALL_TIMEOUT_NS) == 0)
-            continue;
-        log_error("poller %s is stuck in a device", topology->pollers[i].name);
-        result = -ETIMEDOUT;
-    }
-    return result;
-}
+/* ---- taking apart ---------------------------------------------------------------------------- */
 
 /* A sandboxed poller cannot exit, a stuck one does not: what it can reach is left to the end of the
  * process. */

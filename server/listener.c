@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "server/listener.h"
+
+#include "server/connection.h"
+#include "server/log.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+struct listener {
+    struct connections connections;
+    struct event_watch *watch; /* NULL: paused or stopped */
+    int descriptor;
+    bool is_stopped;
+    struct sockaddr_un address;
+};
+
+static bool is_allowed(const struct listener *listener, uid_t uid)
+{
+    const struct config_server *server = &listener->connections.topology->config->server;
+    if (uid == 0 || uid == geteuid())
+        return true;
+    for (size_t i = 0; i < server->allowed_uid_count; i++)
+        if (server->allowed_uids[i] == uid)
+            return true;
+    return false;
+}
+
+static void take_peer(struct listener *listener, int descriptor)
+{
+    struct ucred peer;
+    socklen_t length = sizeof(peer);
+    if (getsockopt(descriptor, SOL_SOCKET, SO_PEERCRED, &peer, &length) < 0) {
+        close(descriptor);
+        return;
+    }
+    if (!is_allowed(listener, peer.uid)) {
+        log_warning("refused user %u (pid %d); add it to server: allowed_uids to let it in",
+                    (unsigned)peer.uid, (int)peer.pid);
+        connection_refuse(descriptor, EPERM, "this user is not allowed; see server: allowed_uids");
+        return;
+    }
+    connection_open(&listener->connections, descriptor, peer.pid);
+}
+
+static void listener_ready(void *context, uint32_t events)
+{
+    (void)events;
+    struct listener *listener = context;
+    int descriptor = accept4(listener->descriptor, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (descriptor >= 0) {
+        take_peer(listener, descriptor);
+        return;
+    }
+    if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+        /* Asking again at once would spin; the next tick does. */
+        event_loop_unwatch(listener->watch);
+        listener->watch = NULL;
+    }
+}
+
+static int listener_watch(struct listener *listener)
+{
+    return event_loop_watch(listener->connections.loop, listener->descriptor, POLLIN,
+                            listener_ready, listener, &listener->watch);
+}
+
+/* Makes the folder of path if it is missing; its parents must exist. */
+static void make_folder(const char *path)
+{
+    char folder[sizeof(((struct sockaddr_un *)0)->sun_path)];
+    snprintf(folder, sizeof(folder), "%s", path);
+    char *slash = strrchr(folder, '/');
+    if (slash && slash != folder) {
+        *slash = '\0';
+        mkdir(folder, 0755);
+    }
+}
+
+/* A socket file whose server is gone is removed; anything else stays. */
+static int clear_path(const struct sockaddr_un *address)
+{
+    struct stat file;
+    if (lstat(address->sun_path, &file) < 0)
+        return errno == ENOENT ? 0 : -errno;
+    if (!S_ISSOCK(file.st_mode))
+        return -EEXIST;
+    int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (probe < 0)
+        return -errno;
+    bool answers = connect(probe, (const struct sockaddr *)address, sizeof(*address)) == 0;
+    close(probe);
+    if (answers)
+        return -EADDRINUSE;
+    return unlink(address->sun_path) == 0 ? 0 : -errno;
+}
+
+static int listener_open(struct listener *listener)
+{
+    make_folder(listener->address.sun_path);
+    int result = clear_path(&listener->address);
+    if (result < 0)
+        return result;
+    listener->descriptor = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (listener->descriptor < 0)
+        return -errno;
+    if (bind(listener->descriptor, (struct sockaddr *)&listener->address,
+             sizeof(listener->address)) < 0)
+        return -errno;
+    /* Whoever is allowed is decided by credentials; other users must be able to connect at all. */
+    bool has_others = listener->connections.topology->config->server.allowed_uid_count > 0;
+    chmod(listener->address.sun_path, has_others ? 0666 : 0600);
+    if (listen(listener->descriptor, CONNECTIONS_MAX) < 0)
+        return -errno;
+    return listener_watch(listener);
+}
+
+int listener_create(struct event_loop *loop, struct topology *topology, struct listener **listener)
+{
+    const char *path = topology->config->server.socket;
+    struct listener *created = calloc(1, sizeof(*created));
+    if (!created)
+        return -ENOMEM;
+    created->connections.loop = loop;
+    created->connections.topology = topology;
+    created->descriptor = -1;
+    created->address.sun_family = AF_UNIX;
+    int result = -ENAMETOOLONG;
+    if (strlen(path) < sizeof(created->address.sun_path)) {
+        memcpy(created->address.sun_path, path, strlen(path) + 1);
+        result = listener_open(created);
+    }
+    if (result < 0) {
+        if (created->descriptor >= 0)
+            close(created->descriptor);
+        free(created);
+        return result;
+    }
+    *listener = created;
+    return 0;
+}
+
+void listener_tick(struct listener *listener)
+{
+    if (!listener->watch && !listener->is_stopped)
+        listener_watch(listener);
+    connections_tick(&listener->connections);
+}
+
+void listener_stop(struct listener *listener)
+{
+    listener->is_stopped = true;
+    listener->connections.keep_vms = true;
+    if (listener->watch)
+        event_loop_unwatch(listener->watch);
+    listener->watch = NULL;
+}
+
+void listener_destroy(struct listener *listener)
+{
+    if (!listener)
+        return;
+    listener_stop(listener);
+    connections_end(&listener->connections);
+    unlink(listener->address.sun_path);
+    close(listener->descriptor);
+    free(listener);
+}
