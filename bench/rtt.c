@@ -164,8 +164,8 @@ static int build_router(struct rtt *rtt, int node)
         return -ENOMEM;
     for (uint32_t i = 0; i < count; i++) {
         uint64_t first = RANGE_BASE + (uint64_t)i * RANGE_STRIDE;
-        ranges[i] = (struct router_range){first, first + RANGE_STRIDE / 2 - 1, &rtt->client,
-                                          REQUEST_MMIO, i};
+        ranges[i] = (struct router_range){
+            first, first + RANGE_STRIDE / 2 - 1, &rtt->client, REQUEST_MMIO, i, 0};
     }
     int result = router_create(ranges, count, node, &rtt->router, NULL);
     free(ranges);

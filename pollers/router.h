@@ -8,9 +8,9 @@
  * Memory:  one allocation on the poller's node: 16 bytes a range for the search, 24 for the route.
  *          The first addresses lie in the order a binary search visits them (Eytzinger), so a
  *          lookup has no unpredictable branch and its first steps share cache lines.
- * Errors:  ranges that overlap or run backwards are refused; the whole access must lie in one
- *          range, otherwise nothing is found.
- * Source:  Khuong and Morin, "Array layouts for comparison-based searching", 2017.
+ * Errors:  ranges that run backwards, or overlap at the same priority, are refused. The whole
+ * access must lie in one range, and in a part of it that no higher one covers; otherwise nothing is
+ * found. Source:  Khuong and Morin, "Array layouts for comparison-based searching", 2017.
  */
 #ifndef POLLERS_ROUTER_H
 #define POLLERS_ROUTER_H
@@ -18,14 +18,15 @@
 #include "clients/client.h"
 
 #define ROUTER_RANGES_MAX 65536u
-#define ROUTER_TREES      2u /* PORTIO and MMIO; nothing else is routed by range */
+#define ROUTER_TREES      3u /* PORTIO, MMIO, PCICFG; nothing else is routed by range */
 
 struct router_range {
     uint64_t first; /* inclusive */
     uint64_t last;  /* inclusive */
     struct client *client;
-    uint32_t type;        /* REQUEST_PORTIO or REQUEST_MMIO */
+    uint32_t type;        /* REQUEST_PORTIO, REQUEST_MMIO or REQUEST_PCICFG */
     uint32_t range_index; /* for the client: which of its ranges this is */
+    uint32_t priority;    /* where ranges overlap, the higher one owns the shared addresses */
 };
 
 struct router_route {
@@ -49,14 +50,14 @@ struct router {
 
 /*
  * Builds a router of ranges [count], which it copies, on NUMA node `node` (or MEMORY_ANY_NODE).
- * 0; -EINVAL: last < first, or an unknown type; -EEXIST: two ranges overlap (their indices go into
- * conflict[2] if given); -E2BIG: more than ROUTER_RANGES_MAX; -ENOMEM.
+ * 0; -EINVAL: last < first, or an unknown type; -EEXIST: two ranges of one priority overlap
+ * (their indices go into conflict[2] if given); -E2BIG: more than ROUTER_RANGES_MAX; -ENOMEM.
  */
 int router_create(const struct router_range *ranges, size_t count, int node, struct router **router,
                   size_t conflict[2]);
 void router_destroy(struct router *router);
 
-/* The route of an access that request_check passed, or NULL. At most 17 steps. */
+/* The route of an access that request_check passed, or NULL. At most 18 steps. */
 static inline const struct router_route *router_find(const struct router *router, uint32_t type,
                                                      uint64_t address, uint32_t size_bytes)
 {

@@ -16,7 +16,7 @@ static struct client clients[4];
 
 static struct router_range range(uint32_t type, uint64_t first, uint64_t last)
 {
-    return (struct router_range){first, last, &clients[0], type, 0};
+    return (struct router_range){first, last, &clients[0], type, 0, 0};
 }
 
 static int try_create(const struct router_range *ranges, size_t count)
@@ -37,8 +37,8 @@ static void backward_ranges_are_refused(void **state)
 static void types_without_ranges_are_refused(void **state)
 {
     (void)state;
-    const struct router_range pcicfg = range(REQUEST_PCICFG, 5, 6);
-    assert_int_equal(try_create(&pcicfg, 1), -EINVAL);
+    const struct router_range wp = range(REQUEST_WP, 5, 6);
+    assert_int_equal(try_create(&wp, 1), -EINVAL);
 }
 
 static void overlaps_are_refused_and_named(void **state)
@@ -121,8 +121,8 @@ static size_t make_ranges(struct router_range *ranges, size_t count)
     uint64_t place = (uint64_t)random() % 32;
     for (size_t i = 0; i < count; i++) {
         uint64_t size = 1 + (uint64_t)random() % 64;
-        ranges[i] = (struct router_range){place, place + size - 1, &clients[i % 4],
-                                          (uint32_t)random() % 2, (uint32_t)i};
+        ranges[i] = (struct router_range){
+            place, place + size - 1, &clients[i % 4], (uint32_t)random() % 2, (uint32_t)i, 0};
         place += size + ((random() & 1) ? 0 : (uint64_t)random() % 32);
     }
     for (size_t i = count; i > 1; i--) {
@@ -162,6 +162,68 @@ static void finds_what_a_search_of_a_list_finds(void **state)
     }
 }
 
+/* The owner of one address, by definition. */
+static const struct router_range *owner_of(const struct router_range *ranges, size_t count,
+                                           uint32_t type, uint64_t address)
+{
+    const struct router_range *owner = NULL;
+    for (size_t i = 0; i < count; i++)
+        if (ranges[i].type == type && address >= ranges[i].first && address <= ranges[i].last &&
+            (!owner || ranges[i].priority > owner->priority))
+            owner = &ranges[i];
+    return owner;
+}
+
+static void higher_priority_owns_what_it_shares(void **state)
+{
+    (void)state;
+    const struct router_range ranges[] = {
+        {0x1000, 0x1fff, &clients[0], REQUEST_MMIO, 0, 0},
+        {0x1100, 0x11ff, &clients[1], REQUEST_MMIO, 0, 5},
+    };
+    struct router *router = NULL;
+    assert_int_equal(router_create(ranges, 2, MEMORY_ANY_NODE, &router, NULL), 0);
+    assert_ptr_equal(router_find(router, REQUEST_MMIO, 0x10fc, 4)->client, &clients[0]);
+    assert_ptr_equal(router_find(router, REQUEST_MMIO, 0x1100, 4)->client, &clients[1]);
+    assert_null(router_find(router, REQUEST_MMIO, 0x10fe, 4)); /* in neither as a whole */
+    const struct router_route *behind = router_find(router, REQUEST_MMIO, 0x1200, 8);
+    assert_ptr_equal(behind->client, &clients[0]);
+    assert_int_equal(behind->first, 0x1000); /* offsets still count from the range's beginning */
+    router_destroy(router);
+}
+
+static void overlapping_priorities_agree_with_the_definition(void **state)
+{
+    (void)state;
+    unsigned seed = (unsigned)time(NULL);
+    printf("seed %u\n", seed);
+    srandom(seed);
+    for (int run = 0; run < 400; run++) {
+        struct router_range ranges[24];
+        size_t count = (size_t)random() % 24;
+        for (size_t i = 0; i < count; i++) {
+            uint64_t first = (uint64_t)random() % 96;
+            ranges[i] = (struct router_range){first,           first + (uint64_t)random() % 40,
+                                              &clients[i % 4], (uint32_t)random() % ROUTER_TREES,
+                                              (uint32_t)i,     (uint32_t)i};
+            if (random() % 16 == 0)
+                ranges[i].last = UINT64_MAX;
+        }
+        struct router *router = NULL;
+        assert_int_equal(router_create(ranges, count, MEMORY_ANY_NODE, &router, NULL), 0);
+        for (uint32_t type = 0; type < ROUTER_TREES; type++) {
+            for (uint64_t address = 0; address < 140; address++) {
+                const struct router_range *expected = owner_of(ranges, count, type, address);
+                const struct router_route *found = router_find(router, type, address, 1);
+                assert_int_equal(found != NULL, expected != NULL);
+                if (found)
+                    assert_int_equal(found->range_index, expected->range_index);
+            }
+        }
+        router_destroy(router);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -173,6 +235,8 @@ int main(void)
         cmocka_unit_test(empty_router_finds_nothing),
         cmocka_unit_test(whole_access_must_lie_in_one_range),
         cmocka_unit_test(finds_what_a_search_of_a_list_finds),
+        cmocka_unit_test(higher_priority_owns_what_it_shares),
+        cmocka_unit_test(overlapping_priorities_agree_with_the_definition),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

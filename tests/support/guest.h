@@ -99,8 +99,8 @@ static inline struct guest *guest_create(struct guest_options options)
         guest->client.inbox = inbox_init(guest->inbox_memory, 64);
     }
     const struct router_range ranges[] = {
-        {GUEST_MMIO, GUEST_MMIO + 0xfff, &guest->client, REQUEST_MMIO, 0},
-        {GUEST_PORT, GUEST_PORT + 0xf, &guest->client, REQUEST_PORTIO, 1},
+        {GUEST_MMIO, GUEST_MMIO + 0xfff, &guest->client, REQUEST_MMIO, 0, 0},
+        {GUEST_PORT, GUEST_PORT + 0xf, &guest->client, REQUEST_PORTIO, 1, 0},
     };
     assert_int_equal(router_create(ranges, 2, MEMORY_ANY_NODE, &guest->router, NULL), 0);
     guest->page = memory_allocate(sizeof(*guest->page), MEMORY_ANY_NODE);
