@@ -204,7 +204,7 @@ static int set_up(struct rtt *rtt)
         return result;
     page_open(rtt->page, rtt->source.slots);
     poller_add_page(rtt->poller, rtt->page);
-    rtt->stop_command = (struct poller_command){stop_poller, rtt->poller};
+    rtt->stop_command = (struct poller_command){.function = stop_poller, .context = rtt->poller};
     ticks_per_second();
     atomic_init(&rtt->mode, MODE_WAIT);
     result = placement_bind_self(rtt->placement, options->requester_cpu);

@@ -15,15 +15,19 @@
 
 #define CLIENT_NAME_MAX 15
 
+struct external;
 struct histogram;
 struct inbox;
 
 struct client {
-    struct device *device;
+    struct device *device;     /* NULL: external */
     struct inbox *inbox;       /* NULL: lives on the poller that sweeps its VM */
+    struct external *external; /* NULL: a device */
     struct histogram *latency; /* ticks from claim to completion; its count: accesses */
     bool is_default;           /* takes what no range matches; kernel_handled stays 0 */
     _Atomic uint64_t errors;   /* handle() failed: answered with all-ones */
+    uint64_t broken_after;     /* that many errors, and the device is asked no more; 0: never */
+    _Atomic bool is_broken;    /* its requests are answered with all-ones at once */
     char name[CLIENT_NAME_MAX + 1];
 };
 

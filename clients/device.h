@@ -96,6 +96,9 @@ struct device_ops {
     void (*reset)(struct device *device);
     /* Serves one request. On a read sets request->value. */
     int (*handle)(struct device *device, struct request *request);
+    /* NULL, or called after the answer is out: for what must not come before it, as a doorbell's
+     * ring. On the poller, like handle(). */
+    void (*completed)(struct device *device, const struct request *request);
     void (*destroy)(struct device *device);
 };
 

@@ -12,6 +12,9 @@ int page_init(struct page *page, uint32_t vcpu_count, const struct router *route
         return -EINVAL;
     page->slots = NULL;
     page->is_open = false;
+    page->is_clearing = false;
+    page->has_pci = false;
+    page->pci_address = 0;
     page->vcpu_count = vcpu_count;
     page->stray_next = vcpu_count;
     page->stray_seen = 0;
@@ -26,6 +29,7 @@ void page_open(struct page *page, struct acrn_io_request *slots)
 {
     slots_free_all(slots);
     page->stray_seen = 0;
+    page->pci_address = 0;
     page->slots = slots;
     page->is_open = true;
 }
@@ -33,6 +37,21 @@ void page_open(struct page *page, struct acrn_io_request *slots)
 void page_pause(struct page *page)
 {
     page->is_open = false;
+}
+
+void page_resume(struct page *page)
+{
+    page->is_open = true;
+}
+
+void page_set_clearing(struct page *page, bool is_clearing)
+{
+    page->is_clearing = is_clearing;
+}
+
+void page_set_default_client(struct page *page, struct client *default_client)
+{
+    page->default_client = default_client;
 }
 
 void page_close(struct page *page)

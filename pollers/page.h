@@ -24,6 +24,8 @@ enum page_counter {
     PAGE_REQUESTS = REQUEST_FAULT_NONE, /* claimed, valid or not */
     PAGE_FAULTS_END = REQUEST_FAULT_COUNT,
     PAGE_UNROUTED = PAGE_FAULTS_END, /* no range and no default client: answered all-ones */
+    PAGE_CLEARED,                    /* came while the VM was cleared: answered all-ones */
+    PAGE_BAD_PCI_PORT,               /* data access that leaves 0xcfc..0xcff: answered all-ones */
     PAGE_REVOKED,                    /* taken back between PENDING and the claim */
     PAGE_INBOX_FULL,                 /* left PENDING for a later sweep */
     PAGE_STRAY_SLOT,                 /* PENDING in a slot beyond the VM's vCPUs; never written */
@@ -34,6 +36,7 @@ enum page_counter {
 /* Written by whoever won a slot: rare events only, so that the usual answer adds nothing here. */
 enum page_settled {
     PAGE_DROPPED,    /* slot no longer PROCESSING: answer dropped, slot not written */
+    PAGE_REFUSED,    /* answer to a request that is not in flight with who gave it */
     PAGE_UNNOTIFIED, /* completed, but the requester does not poll and nobody notified it */
     PAGE_SETTLED_COUNT,
 };
@@ -41,6 +44,9 @@ enum page_settled {
 struct page {
     struct acrn_io_request *slots; /* [SLOT_COUNT], hostile; the last one's while closed */
     bool is_open;                  /* swept */
+    bool is_clearing;              /* a VM reset is on: new requests are answered at once */
+    bool has_pci;                  /* ports 0xcf8..0xcff are the VM's own (pci_ports.h) */
+    uint32_t pci_address;          /* last 4-byte write to 0xcf8 */
     uint32_t vcpu_count;
     uint32_t stray_next; /* which slot beyond vcpu_count the next sweep looks at */
     uint32_t stray_seen; /* bit per slot: was PENDING at the last look */
@@ -56,11 +62,20 @@ struct page {
 int page_init(struct page *page, uint32_t vcpu_count, const struct router *router,
               struct client *default_client);
 
+/* Sweeping poller. The configuration address, too, starts anew with page_open. */
+void page_set_default_client(struct page *page, struct client *default_client);
+
 /* Sweeping poller: frees every slot and begins to sweep. slots stay mapped until page_close. */
 void page_open(struct page *page, struct acrn_io_request *slots);
 
 /* Sweeping poller: takes on no more requests; those in flight are answered as usual. */
 void page_pause(struct page *page);
+
+/* Sweeping poller: serves on after page_pause. */
+void page_resume(struct page *page);
+
+/* Sweeping poller: while clearing, new requests are answered with all-ones at once. */
+void page_set_clearing(struct page *page, bool is_clearing);
 
 /* Sweeping poller: stops sweeping and abandons what is in flight, unanswered: whoever waited for
  * it is gone. Other pollers may still be settling; control waits for them before it unmaps. */

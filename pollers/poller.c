@@ -13,6 +13,7 @@
 #include <time.h>
 
 #define START_TIMEOUT_NS     5000000000ull
+#define DUTY_TIMEOUT_NS      1000000000ull
 #define STACK_BYTES          (256 * 1024)
 #define STACK_PREFAULT_BYTES 65536
 
@@ -26,22 +27,6 @@ int poller_create(const struct poller_options *options, struct poller **poller)
     created->options.name = created->name;
     atomic_init(&created->state, POLLER_NEW);
     *poller = created;
-    return 0;
-}
-
-int poller_add_page(struct poller *poller, struct page *page)
-{
-    if (poller->page_count == POLLER_PAGES_MAX)
-        return -ENOSPC;
-    poller->pages[poller->page_count++] = page;
-    return 0;
-}
-
-int poller_add_inbox(struct poller *poller, struct client *client, struct page *page)
-{
-    if (poller->inbox_count == POLLER_INBOXES_MAX)
-        return -ENOSPC;
-    poller->inboxes[poller->inbox_count++] = (struct poller_inbox){client, page};
     return 0;
 }
 
@@ -131,25 +116,121 @@ int poller_start(struct poller *poller)
     return 0;
 }
 
-int poller_call(struct poller *poller, void (*function)(void *context), void *context,
-                uint64_t timeout_ns)
+static int wait_while_pending(struct poller_command *command, uint64_t timeout_ns)
 {
     uint64_t deadline = ticks_now() + ticks_from_ns(timeout_ns);
-    /* A call that timed out may still sit there; the mailbox is ours again once it is empty. */
-    while (atomic_load_explicit(&poller->command, memory_order_acquire)) {
-        if (ticks_now() > deadline)
-            return -ETIMEDOUT;
-        pause_briefly();
-    }
-    poller->mailbox = (struct poller_command){function, context};
-    atomic_store_explicit(&poller->command, &poller->mailbox, memory_order_release);
-    while (atomic_load_explicit(&poller->command, memory_order_acquire)) {
+    while (!atomic_load_explicit(&command->is_done, memory_order_acquire)) {
         if (ticks_now() > deadline)
             return -ETIMEDOUT;
         pause_briefly();
     }
     return 0;
 }
+
+int poller_call(struct poller *poller, void (*function)(void *context), void *context,
+                uint64_t timeout_ns)
+{
+    if (atomic_load_explicit(&poller->state, memory_order_relaxed) == POLLER_NEW) {
+        function(context);
+        return 0;
+    }
+    struct poller_command *command = &poller->mailbox;
+    if (command->function && wait_while_pending(command, timeout_ns) < 0)
+        return -ETIMEDOUT; /* an earlier call never came back */
+    command->function = function;
+    command->context = context;
+    atomic_store_explicit(&command->is_done, false, memory_order_relaxed);
+    atomic_store_explicit(&poller->command, command, memory_order_release);
+    int result = wait_while_pending(command, timeout_ns);
+    if (result == 0)
+        return 0;
+    if (atomic_exchange_explicit(&poller->command, NULL, memory_order_relaxed)) {
+        command->function = NULL;
+        return -ETIMEDOUT;
+    }
+    return wait_while_pending(command, timeout_ns) == 0 ? 0 : -EINPROGRESS;
+}
+
+/* ---- duties -------------------------------------------------------------------------------------
+ */
+
+/* What changes, and how it went. On control's stack: the functions below cannot get stuck, so none
+ * outlives its call. */
+struct duty_change {
+    struct poller *poller;
+    struct page *page;
+    struct client *client;
+    int result;
+};
+
+static void add_page(void *context)
+{
+    struct duty_change *change = context;
+    struct poller *poller = change->poller;
+    if (poller->page_count == POLLER_PAGES_MAX)
+        change->result = -ENOSPC;
+    else
+        poller->pages[poller->page_count++] = change->page;
+}
+
+static void remove_page(void *context)
+{
+    struct duty_change *change = context;
+    struct poller *poller = change->poller;
+    for (uint32_t i = 0; i < poller->page_count; i++)
+        if (poller->pages[i] == change->page)
+            poller->pages[i] = poller->pages[--poller->page_count];
+}
+
+static void add_inbox(void *context)
+{
+    struct duty_change *change = context;
+    struct poller *poller = change->poller;
+    if (poller->inbox_count == POLLER_INBOXES_MAX)
+        change->result = -ENOSPC;
+    else
+        poller->inboxes[poller->inbox_count++] =
+            (struct poller_inbox){change->client, change->page};
+}
+
+static void remove_inbox(void *context)
+{
+    struct duty_change *change = context;
+    struct poller *poller = change->poller;
+    for (uint32_t i = 0; i < poller->inbox_count; i++)
+        if (poller->inboxes[i].client == change->client)
+            poller->inboxes[i] = poller->inboxes[--poller->inbox_count];
+}
+
+static int change_duty(struct duty_change change, void (*function)(void *context))
+{
+    int result = poller_call(change.poller, function, &change, DUTY_TIMEOUT_NS);
+    return result < 0 ? result : change.result;
+}
+
+int poller_add_page(struct poller *poller, struct page *page)
+{
+    return change_duty((struct duty_change){.poller = poller, .page = page}, add_page);
+}
+
+int poller_remove_page(struct poller *poller, struct page *page)
+{
+    return change_duty((struct duty_change){.poller = poller, .page = page}, remove_page);
+}
+
+int poller_add_inbox(struct poller *poller, struct client *client, struct page *page)
+{
+    return change_duty((struct duty_change){.poller = poller, .page = page, .client = client},
+                       add_inbox);
+}
+
+int poller_remove_inbox(struct poller *poller, struct client *client)
+{
+    return change_duty((struct duty_change){.poller = poller, .client = client}, remove_inbox);
+}
+
+/* ---- the end ------------------------------------------------------------------------------------
+ */
 
 static void set_stopping(void *context)
 {

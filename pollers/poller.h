@@ -48,16 +48,24 @@ struct poller;
 
 int poller_create(const struct poller_options *options, struct poller **poller);
 
-/* Before poller_start. -ENOSPC: POLLER_PAGES_MAX or POLLER_INBOXES_MAX reached. */
+/* Duties, before poller_start or while it runs. -ENOSPC: POLLER_PAGES_MAX or POLLER_INBOXES_MAX
+ * reached. -ETIMEDOUT: the poller is stuck, nothing changed. */
 int poller_add_page(struct poller *poller, struct page *page);
+/* The page must be closed. */
+int poller_remove_page(struct poller *poller, struct page *page);
 /* The client lives here while another poller sweeps page. */
 int poller_add_inbox(struct poller *poller, struct client *client, struct page *page);
+/* The inbox must be empty, or what lies in it settled; nobody may push any more. */
+int poller_remove_inbox(struct poller *poller, struct client *client);
 
 /* Starts the thread and waits until it runs on its CPU, as read back. -EXDEV: it runs elsewhere. */
 int poller_start(struct poller *poller);
 
-/* Runs function(context) on the poller, between two rounds, and waits for it: a quiescent point of
- * this poller. -ETIMEDOUT after timeout_ns: the poller is stuck, and the call may still run later.
+/*
+ * Runs function(context) on the poller, between two rounds, and waits for it: a quiescent point of
+ * this poller. On a poller that has not started, the call is made here and now. -ETIMEDOUT after
+ * timeout_ns: the poller is stuck or has stopped, and the call was taken back. -EINPROGRESS after
+ * twice that: it is stuck in function, and what context points to stays in use.
  */
 int poller_call(struct poller *poller, void (*function)(void *context), void *context,
                 uint64_t timeout_ns);

@@ -19,6 +19,7 @@ enum poller_state {
 struct poller_command {
     void (*function)(void *context);
     void *context;
+    _Atomic bool is_done;
 };
 
 /* A client that lives here, and the page its requests come from. */
@@ -40,7 +41,8 @@ struct poller {
     _Atomic uint64_t busy_ticks;
     _Atomic uint64_t requests;
 
-    /* Control posts with release, the poller takes with acquire and clears with release. */
+    /* Control posts with release; whoever exchanges it for NULL has it: the poller, to run it, or
+     * control, to take it back. */
     _Alignas(64) _Atomic(struct poller_command *) command;
     struct poller_command mailbox;
     _Atomic uint32_t state;

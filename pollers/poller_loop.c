@@ -2,15 +2,17 @@
 /*
  * The hot path. A request's way through this file, top to bottom:
  *
- *   sweep_page -> dispatch -> request_check -> router_find -> slot_claim
+ *   sweep_page -> dispatch -> request_check -> (pci_ports) -> router_find -> slot_claim
  *                    -> handle_here, or the client's inbox -> drain_inbox -> handle_here
  *                    -> page_settle
  *
  * No system call, allocation, lock, log, division by a variable or unbounded loop.
  */
+#include "clients/external.h"
 #include "clients/inbox.h"
 #include "pollers/histogram.h"
 #include "pollers/page_settle.h"
+#include "pollers/pci_ports.h"
 #include "pollers/poller_internal.h"
 #include "pollers/ticks.h"
 
@@ -24,41 +26,87 @@
 #define EMPTY_SWEEPS_BEFORE_YIELD 64u
 #define EMPTY_SWEEPS_BEFORE_SLEEP 1024u
 
+/* A device that failed too often is asked no more. */
+static void note_error(struct client *client)
+{
+    counter_add(&client->errors, 1);
+    if (client->broken_after && counter_read(&client->errors) >= client->broken_after)
+        atomic_store_explicit(&client->is_broken, true, memory_order_relaxed);
+}
+
 /* Calls the device and answers. Returns when the answer was out. */
 static inline uint64_t handle_here(struct page *page, struct client *client,
                                    struct request *request, uint64_t ticket)
 {
     struct device *device = client->device;
-    int result = device->ops->handle(device, request);
-    uint64_t value = request->value;
-    if (unlikely(result != 0)) {
-        value = UINT64_MAX;
-        counter_add(&client->errors, 1);
+    uint64_t value = UINT64_MAX;
+    if (likely(!atomic_load_explicit(&client->is_broken, memory_order_relaxed))) {
+        int result = device->ops->handle(device, request);
+        if (likely(result == 0))
+            value = request->value;
+        else
+            note_error(client);
     }
     page_settle_inline(page, request->vcpu, ticket, value);
-    /* From here on the requester goes ahead; figures cost it nothing. */
+    /* From here on the requester goes ahead; what follows costs it nothing. */
     uint64_t now = ticks_now();
+    if (device->ops->completed)
+        device->ops->completed(device, request);
     histogram_record(client->latency, now - request->arrival_ticks);
     return now;
 }
 
-/* Answers what request_check or routing refused. */
-static uint32_t refuse(struct page *page, uint32_t slot_index, const struct slot_copy *copy,
-                       enum page_counter counter, uint64_t value)
+/* Claims and completes at once, without any client. False: the requester took the slot back. */
+static bool answer_at_once(struct page *page, uint32_t slot_index, const struct slot_copy *copy,
+                           uint64_t value)
 {
     struct acrn_io_request *slot = &page->slots[slot_index];
     if (!slot_claim(slot, true)) {
         counter_add(&page->counters[PAGE_REVOKED], 1);
-        return 0;
+        return false;
     }
     counter_add(&page->counters[PAGE_REQUESTS], 1);
-    counter_add(&page->counters[counter], 1);
     if (copy->direction != REQUEST_WRITE)
         slot_answer(slot, copy->type, value);
     slot_complete(slot);
     if (copy->completion_polling == 0)
         atomic_fetch_add_explicit(&page->settled[PAGE_UNNOTIFIED], 1, memory_order_relaxed);
+    return true;
+}
+
+/* Answers what nobody may see, and counts why. */
+static uint32_t refuse(struct page *page, uint32_t slot_index, const struct slot_copy *copy,
+                       enum page_counter reason, uint64_t value)
+{
+    if (!answer_at_once(page, slot_index, copy, value))
+        return 0;
+    counter_add(&page->counters[reason], 1);
     return 1;
+}
+
+/* An access to the PCI ports of a VM that has them. True: *work is what came of it; false: route
+ * the request, as it is now. */
+static bool take_pci_ports(struct page *page, uint32_t slot_index, const struct slot_copy *copy,
+                           struct request *request, uint32_t *work)
+{
+    uint64_t ones = request_ones(request->size_bytes);
+    switch (pci_ports_translate(request, page->pci_address)) {
+    case PCI_PORTS_NOT_OURS:
+    case PCI_PORTS_CONFIG:
+        return false;
+    case PCI_PORTS_ANSWERED:
+        *work = answer_at_once(page, slot_index, copy, request->value);
+        if (*work && !request_is_read(request))
+            page->pci_address = (uint32_t)request->value;
+        return true;
+    case PCI_PORTS_DISABLED:
+        *work = answer_at_once(page, slot_index, copy, ones);
+        return true;
+    case PCI_PORTS_CROSSING:
+        *work = refuse(page, slot_index, copy, PAGE_BAD_PCI_PORT, ones);
+        return true;
+    }
+    return false;
 }
 
 /* The client that owns the request, or NULL; fills in where in its range the access lies. */
@@ -75,6 +123,23 @@ static inline struct client *route(struct page *page, struct request *request)
     request->offset = request->address;
     request->range_index = REQUEST_NO_RANGE;
     return page->default_client;
+}
+
+/* To the client, wherever it lives. The record is open: from here on the gate decides. */
+static inline void hand_over(struct poller *poller, struct page *page, struct client *client,
+                             struct inbox_entry *entry)
+{
+    struct request *request = &entry->request;
+    if (client->inbox) {
+        bool was_pushed = inbox_try_push(client->inbox, entry);
+        assert(was_pushed); /* we are the only producer, and there was space */
+    } else if (unlikely(client->external != NULL)) {
+        external_offer(client->external, request, entry->ticket);
+    } else {
+        uint64_t end = handle_here(page, client, request, entry->ticket);
+        counter_add(&poller->busy_ticks, end - request->arrival_ticks);
+        counter_add(&poller->requests, 1);
+    }
 }
 
 /* A PENDING slot. Returns 1 if it was taken on, 0 if it stays as it is. */
@@ -95,9 +160,17 @@ static uint32_t dispatch(struct poller *poller, struct page *page, uint32_t slot
     if (unlikely(fault != REQUEST_FAULT_NONE))
         return refuse(page, slot_index, &copy, (enum page_counter)fault,
                       request_fault_answer(fault, copy.size_bytes));
+    uint64_t ones = request_ones(request->size_bytes);
+    if (unlikely(page->is_clearing))
+        return refuse(page, slot_index, &copy, PAGE_CLEARED, ones);
+    uint32_t work;
+    if (page->has_pci && request->type == REQUEST_PORTIO &&
+        unlikely((request->address & ~7ull) == PCI_PORT_ADDRESS) &&
+        take_pci_ports(page, slot_index, &copy, request, &work))
+        return work;
     struct client *client = route(page, request);
     if (unlikely(!client))
-        return refuse(page, slot_index, &copy, PAGE_UNROUTED, request_ones(request->size_bytes));
+        return refuse(page, slot_index, &copy, PAGE_UNROUTED, ones);
     if (client->inbox && unlikely(!inbox_has_space(client->inbox))) {
         counter_add(&page->counters[PAGE_INBOX_FULL], 1);
         return 0;
@@ -107,21 +180,13 @@ static uint32_t dispatch(struct poller *poller, struct page *page, uint32_t slot
         return 0;
     }
     counter_add(&page->counters[PAGE_REQUESTS], 1);
-    record->type = request->type;
+    record->type = (uint8_t)copy.type; /* as the requester will read the answer */
     record->size_bytes = request->size_bytes;
     record->is_read = request_is_read(request);
     record->notify_wanted = copy.completion_polling == 0;
     record->odd_state = 0;
-    uint64_t ticket = slot_record_open(record);
-    if (client->inbox) {
-        entry.ticket = ticket;
-        bool was_pushed = inbox_try_push(client->inbox, &entry);
-        assert(was_pushed); /* we are the only producer, and there was space */
-    } else {
-        uint64_t end = handle_here(page, client, request, ticket);
-        counter_add(&poller->busy_ticks, end - request->arrival_ticks);
-        counter_add(&poller->requests, 1);
-    }
+    entry.ticket = slot_record_open(record);
+    hand_over(poller, page, client, &entry);
     return 1;
 }
 
@@ -186,11 +251,16 @@ static uint32_t drain_inbox(struct poller *poller, const struct poller_inbox *du
 
 static uint32_t run_command(struct poller *poller)
 {
-    struct poller_command *command = atomic_load_explicit(&poller->command, memory_order_acquire);
-    if (likely(!command))
+    /* Relaxed: only a hint; the exchange below acquires what control's release published. */
+    if (likely(!atomic_load_explicit(&poller->command, memory_order_relaxed)))
         return 0;
+    struct poller_command *command =
+        atomic_exchange_explicit(&poller->command, NULL, memory_order_acquire);
+    if (!command)
+        return 0; /* control took it back */
     command->function(command->context);
-    atomic_store_explicit(&poller->command, NULL, memory_order_release);
+    /* Release: pairs with poller_call's acquire; what the command did is visible to control. */
+    atomic_store_explicit(&command->is_done, true, memory_order_release);
     return 1;
 }
 

@@ -17,6 +17,8 @@ const char *const status_page_counters[PAGE_COUNTER_COUNT] = {
     [REQUEST_FAULT_SIZE] = "invalid_size",
     [REQUEST_FAULT_ADDRESS] = "invalid_address",
     [PAGE_UNROUTED] = "unrouted",
+    [PAGE_CLEARED] = "cleared",
+    [PAGE_BAD_PCI_PORT] = "bad_pci_port",
     [PAGE_REVOKED] = "revoked",
     [PAGE_INBOX_FULL] = "inbox_full",
     [PAGE_STRAY_SLOT] = "stray_slot",
@@ -25,6 +27,7 @@ const char *const status_page_counters[PAGE_COUNTER_COUNT] = {
 
 const char *const status_page_settled[PAGE_SETTLED_COUNT] = {
     [PAGE_DROPPED] = "dropped",
+    [PAGE_REFUSED] = "refused",
     [PAGE_UNNOTIFIED] = "unnotified",
 };
 
