@@ -153,8 +153,7 @@ static uint64_t run_block(struct rtt *rtt, uint32_t mode, struct histogram *late
     return bench_median(rtt->samples, options->block_requests);
 }
 
-/* ---- set-up -------------------------------------------------------------------------------------
- */
+/* ---- set-up ------------------------------------------------------------------------------ */
 
 static int build_router(struct rtt *rtt, int node)
 {
@@ -225,8 +224,7 @@ static void tear_down(struct rtt *rtt)
     free(rtt);
 }
 
-/* ---- result -------------------------------------------------------------------------------------
- */
+/* ---- result ------------------------------------------------------------------------------ */
 
 static void print_table(const struct rtt *rtt, uint32_t best, const struct bench_ratio *ratio)
 {

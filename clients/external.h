@@ -15,24 +15,49 @@
 #include "clients/request.h"
 
 #include <stdatomic.h>
+#include <stddef.h>
+#include <string.h>
 
 #define EXTERNAL_SLOTS 16u
 
+#define EXTERNAL_WORDS (sizeof(struct request) / sizeof(uint64_t))
+_Static_assert(sizeof(struct request) % sizeof(uint64_t) == 0, "copied word by word");
+
+/* An offer may be replaced while somebody reads it, after a reset settled it: the words are atomic,
+ * and the ticket tells whether what was read is still what it was. */
+struct external_offer {
+    _Atomic uint64_t ticket; /* of the slot record; 0: nothing offered */
+    _Atomic uint64_t words[EXTERNAL_WORDS];
+};
+
 struct external {
     _Alignas(64) _Atomic uint32_t waiting; /* bit per vCPU: offered and not taken */
-    /* Ticket of the slot record, 0: nothing offered. Release: pairs with external_take. */
-    _Atomic uint64_t tickets[EXTERNAL_SLOTS];
-    struct request requests[EXTERNAL_SLOTS];
+    struct external_offer offers[EXTERNAL_SLOTS];
 };
 
 /* Poller, owner of the slot's record. */
 static inline void external_offer(struct external *external, const struct request *request,
                                   uint64_t ticket)
 {
-    external->requests[request->vcpu] = *request;
-    atomic_store_explicit(&external->tickets[request->vcpu], ticket, memory_order_release);
+    struct external_offer *offer = &external->offers[request->vcpu];
+    uint64_t words[EXTERNAL_WORDS];
+    memcpy(words, request, sizeof(words));
+    atomic_store_explicit(&offer->ticket, 0, memory_order_relaxed);
+    /* Release: whoever reads one of these finds no old ticket afterwards (external_look). */
+    for (size_t i = 0; i < EXTERNAL_WORDS; i++)
+        atomic_store_explicit(&offer->words[i], words[i], memory_order_release);
+    /* Release: pairs with the acquire of whoever looks or takes. */
+    atomic_store_explicit(&offer->ticket, ticket, memory_order_release);
     /* Release: pairs with external_waiting. */
     atomic_fetch_or_explicit(&external->waiting, 1u << request->vcpu, memory_order_release);
+}
+
+static inline void external_read(const struct external_offer *offer, struct request *request)
+{
+    uint64_t words[EXTERNAL_WORDS];
+    for (size_t i = 0; i < EXTERNAL_WORDS; i++)
+        words[i] = atomic_load_explicit(&offer->words[i], memory_order_acquire);
+    memcpy(request, words, sizeof(words));
 }
 
 /* The vCPUs that wait for an answer, as bits. */
@@ -43,23 +68,29 @@ static inline uint32_t external_waiting(const struct external *external)
 
 /*
  * Takes the request of vcpu (< EXTERNAL_SLOTS) off, to be settled with the returned ticket; 0: none
- * is offered, or somebody else took it. *request is what was offered.
+ * is offered, or somebody else took it. *request is what was offered if the ticket then settles.
  */
 static inline uint64_t external_take(struct external *external, uint32_t vcpu,
                                      struct request *request)
 {
+    struct external_offer *offer = &external->offers[vcpu];
     /* The bit goes first: once the ticket is settled the next request may come and set it again. */
     atomic_fetch_and_explicit(&external->waiting, ~(1u << vcpu), memory_order_relaxed);
-    uint64_t ticket = atomic_exchange_explicit(&external->tickets[vcpu], 0, memory_order_acquire);
+    uint64_t ticket = atomic_exchange_explicit(&offer->ticket, 0, memory_order_acquire);
     if (ticket)
-        *request = external->requests[vcpu];
+        external_read(offer, request);
     return ticket;
 }
 
-/* The ticket on offer for vcpu, without taking it; 0: none. */
-static inline uint64_t external_look(const struct external *external, uint32_t vcpu)
+/* The ticket on offer for vcpu and its request, without taking it; 0: none, or it changed
+ * meanwhile. */
+static inline uint64_t external_look(const struct external *external, uint32_t vcpu,
+                                     struct request *request)
 {
-    return atomic_load_explicit(&external->tickets[vcpu], memory_order_acquire);
+    const struct external_offer *offer = &external->offers[vcpu];
+    uint64_t ticket = atomic_load_explicit(&offer->ticket, memory_order_acquire);
+    external_read(offer, request);
+    return atomic_load_explicit(&offer->ticket, memory_order_relaxed) == ticket ? ticket : 0;
 }
 
 #endif

@@ -79,6 +79,13 @@ static inline bool inbox_try_push(struct inbox *inbox, const struct inbox_entry 
     return true;
 }
 
+/* Any thread: entries pushed and not popped. Acquire: pairs with both ends' releases. */
+static inline uint32_t inbox_count(struct inbox *inbox)
+{
+    uint32_t popped = atomic_load_explicit(&inbox->popped, memory_order_acquire);
+    return atomic_load_explicit(&inbox->pushed, memory_order_acquire) - popped;
+}
+
 /* Consumer. True when nothing can be popped now. */
 static inline bool inbox_is_empty(struct inbox *inbox)
 {

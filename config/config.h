@@ -121,6 +121,8 @@ struct config_vm {
     enum config_source source;
     uint32_t poller;         /* index into pollers */
     uint32_t default_client; /* index into clients, or CONFIG_NO_CLIENT */
+    uint64_t clear_timeout_ns; /* what clients get to finish at a VM reset; 0: 100 ms */
+    bool pci; /* ports 0xcf8..0xcff are PCI configuration mechanism 1 */
     struct config_mark mark;
 };
 #define CONFIG_NO_CLIENT UINT32_MAX
@@ -129,6 +131,7 @@ struct config_range {
     uint64_t first; /* inclusive */
     uint64_t last;  /* inclusive */
     enum config_range_type type;
+    uint32_t priority; /* where ranges overlap, the higher one owns the shared addresses */
     struct config_mark mark;
 };
 
@@ -138,6 +141,7 @@ struct config_client {
     uint32_t poller;                   /* index into pollers; default: the VM's */
     uint32_t device;                   /* index into the device kinds given to config_load */
     const struct config_value *values; /* [option_count of the kind] */
+    uint64_t broken_after; /* errors until the device is asked no more; 0: never */
     const struct config_range *ranges; /* [range_count] */
     size_t range_count;
     struct config_mark mark;

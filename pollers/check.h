@@ -24,7 +24,8 @@ enum request_fault {
 };
 
 #define PORT_LAST    0xffffull
-#define PCICFG_BYTES 4096u /* configuration space of one function */
+#define PCICFG_BYTES 4096u        /* configuration space of one function */
+#define PCICFG_LAST  0xfffffffull /* of all functions, in ECAM form */
 
 static inline enum request_fault request_check_pcicfg(const struct slot_copy *copy,
                                                       struct request *request)

@@ -116,6 +116,12 @@ int poller_start(struct poller *poller)
     return 0;
 }
 
+bool poller_is_gone(const struct poller *poller)
+{
+    uint32_t state = atomic_load_explicit(&poller->state, memory_order_acquire);
+    return state == POLLER_NEW || state == POLLER_STOPPED;
+}
+
 static int wait_while_pending(struct poller_command *command, uint64_t timeout_ns)
 {
     uint64_t deadline = ticks_now() + ticks_from_ns(timeout_ns);
@@ -130,8 +136,8 @@ static int wait_while_pending(struct poller_command *command, uint64_t timeout_n
 int poller_call(struct poller *poller, void (*function)(void *context), void *context,
                 uint64_t timeout_ns)
 {
-    if (atomic_load_explicit(&poller->state, memory_order_relaxed) == POLLER_NEW) {
-        function(context);
+    if (poller_is_gone(poller)) {
+        function(context); /* no thread but ours */
         return 0;
     }
     struct poller_command *command = &poller->mailbox;
@@ -151,8 +157,7 @@ int poller_call(struct poller *poller, void (*function)(void *context), void *co
     return wait_while_pending(command, timeout_ns) == 0 ? 0 : -EINPROGRESS;
 }
 
-/* ---- duties -------------------------------------------------------------------------------------
- */
+/* ---- duties ------------------------------------------------------------------------------ */
 
 /* What changes, and how it went. On control's stack: the functions below cannot get stuck, so none
  * outlives its call. */
@@ -229,8 +234,7 @@ int poller_remove_inbox(struct poller *poller, struct client *client)
     return change_duty((struct duty_change){.poller = poller, .client = client}, remove_inbox);
 }
 
-/* ---- the end ------------------------------------------------------------------------------------
- */
+/* ---- the end ----------------------------------------------------------------------------- */
 
 static void set_stopping(void *context)
 {
@@ -249,12 +253,6 @@ int poller_stop(struct poller *poller, uint64_t timeout_ns)
     if (atomic_load_explicit(&poller->state, memory_order_acquire) == POLLER_STOPPED)
         pthread_join(poller->thread, NULL);
     return 0;
-}
-
-bool poller_is_gone(const struct poller *poller)
-{
-    uint32_t state = atomic_load_explicit(&poller->state, memory_order_acquire);
-    return state == POLLER_NEW || state == POLLER_STOPPED;
 }
 
 void poller_destroy(struct poller *poller)

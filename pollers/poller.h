@@ -63,8 +63,8 @@ int poller_start(struct poller *poller);
 
 /*
  * Runs function(context) on the poller, between two rounds, and waits for it: a quiescent point of
- * this poller. On a poller that has not started, the call is made here and now. -ETIMEDOUT after
- * timeout_ns: the poller is stuck or has stopped, and the call was taken back. -EINPROGRESS after
+ * this poller. On a poller without a thread the call is made here and now. -ETIMEDOUT after
+ * timeout_ns: the poller is stuck or parked, and the call was taken back. -EINPROGRESS after
  * twice that: it is stuck in function, and what context points to stays in use.
  */
 int poller_call(struct poller *poller, void (*function)(void *context), void *context,

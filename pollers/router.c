@@ -6,8 +6,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-/* ---- from ranges to segments that do not overlap ------------------------------------------------
- */
+/* ---- from ranges to segments that do not overlap ----------------------------------------- */
 
 /* A stretch of addresses and the range that owns it. */
 struct segment {
@@ -134,8 +133,7 @@ static size_t flatten(const struct router_range *const *sorted, size_t count, st
     return written;
 }
 
-/* ---- from segments to trees ---------------------------------------------------------------------
- */
+/* ---- from segments to trees -------------------------------------------------------------- */
 
 struct tree_fill {
     const struct segment *segments; /* next one to place */

@@ -39,8 +39,8 @@ static struct command_reply attach(struct topology *topology, const char *name, 
         return command_error(ENOENT, "no VM is called %.64s", name);
     int descriptor = -1;
     int result = vm_attach(vm, pid, &descriptor);
-    if (result == -EBUSY)
-        return command_error(EBUSY, "process %d plays the hypervisor of VM %s already",
+    if (result == -EEXIST)
+        return command_error(EEXIST, "process %d plays the hypervisor of VM %s already",
                              (int)vm->requester_pid, vm->name);
     if (result < 0)
         return command_error(-result, "VM %s: %s", vm->name, strerror(-result));

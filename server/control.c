@@ -3,10 +3,9 @@
 
 #include "server/event_loop.h"
 #include "server/events.h"
-#include "server/image.h"
 #include "server/listener.h"
 #include "server/log.h"
-#include "server/stream.h"
+#include "server/service.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -20,21 +19,11 @@
 #define TICK_NS          10000000 /* typed bytes and console lines appear within that */
 #define TICKS_PER_SECOND 100
 
-/* What control does for one device. */
-struct device_service {
-    const struct client *client;
-    struct stream *stream;
-    uint64_t image_saved;
-    bool image_failed; /* said once, not every second */
-};
-
 struct control {
     struct topology *topology;
+    const struct config_server *server;
     struct event_loop *loop;
     struct listener *listener;
-    struct events *events;
-    struct device_service *services; /* [service_count] */
-    size_t service_count;
     uint64_t tick_count;
     int signal_descriptor;
     int timer_descriptor;
@@ -60,70 +49,7 @@ void control_block_signals(void)
     signal(SIGTTOU, SIG_IGN);
 }
 
-/* ---- devices ------------------------------------------------------------------------------------
- */
-
-static int services_open(struct control *control)
-{
-    const struct topology *topology = control->topology;
-    size_t count = 0;
-    for (size_t i = 0; i < topology->vm_count; i++)
-        count += topology->vms[i].client_count;
-    control->services = calloc(count + 1, sizeof(*control->services));
-    if (!control->services)
-        return -ENOMEM;
-    for (size_t i = 0; i < topology->vm_count; i++) {
-        for (size_t k = 0; k < topology->vms[i].client_count; k++) {
-            struct device_service *service = &control->services[control->service_count];
-            service->client = &topology->vms[i].clients[k].client;
-            char announce[128];
-            int result =
-                stream_open(service->client->device, &service->stream, announce, sizeof(announce));
-            if (result < 0) {
-                log_error("client %s: cannot open %s: %s", service->client->name,
-                          service->client->device->stream, strerror(-result));
-                return result;
-            }
-            control->service_count++;
-            if (announce[0])
-                log_info("client %s: terminal at %s", service->client->name, announce);
-        }
-    }
-    return 0;
-}
-
-static void services_pump(struct control *control)
-{
-    for (size_t i = 0; i < control->service_count; i++)
-        if (control->services[i].stream)
-            stream_pump(control->services[i].stream);
-}
-
-static void services_save(struct control *control)
-{
-    for (size_t i = 0; i < control->service_count; i++) {
-        struct device_service *service = &control->services[i];
-        const struct device_image *image = service->client->device->image;
-        int result = image ? image_save_if_changed(image, &service->image_saved) : 0;
-        if (result < 0 && !service->image_failed)
-            log_warning("client %s: cannot write %s: %s; trying again every second",
-                        service->client->name, image->path, strerror(-result));
-        service->image_failed = result < 0;
-    }
-}
-
-static void services_close(struct control *control)
-{
-    services_save(control);
-    for (size_t i = 0; i < control->service_count; i++) {
-        struct device_service *service = &control->services[i];
-        stream_close(service->stream);
-    }
-    free(control->services);
-}
-
-/* ---- timer and signals --------------------------------------------------------------------------
- */
+/* ---- timer and signals ------------------------------------------------------------------- */
 
 static void timer_ready(void *context, uint32_t events)
 {
@@ -132,11 +58,11 @@ static void timer_ready(void *context, uint32_t events)
     uint64_t expirations;
     if (read(control->timer_descriptor, &expirations, sizeof(expirations)) < 0)
         return;
-    services_pump(control);
+    services_pump(control->topology);
     if (++control->tick_count % TICKS_PER_SECOND != 0)
         return;
-    services_save(control);
-    events_report(control->events);
+    services_save(control->topology);
+    events_report(control->topology);
     listener_tick(control->listener);
 }
 
@@ -174,8 +100,7 @@ static int watch_signals_and_timer(struct control *control)
     return result;
 }
 
-/* ---- life ---------------------------------------------------------------------------------------
- */
+/* ---- life -------------------------------------------------------------------------------- */
 
 static int control_start(struct control *control)
 {
@@ -185,18 +110,13 @@ static int control_start(struct control *control)
                   result == -EPERM ? "; allow it with sysctl kernel.io_uring_disabled=0" : "");
         return result;
     }
-    control->events = events_create(control->topology);
-    if (!control->events)
-        return -ENOMEM;
-    result = services_open(control);
-    if (result == 0)
-        result = watch_signals_and_timer(control);
+    result = watch_signals_and_timer(control);
     if (result == 0)
         result = topology_start(control->topology);
     if (result < 0)
         return result;
-    const char *path = control->topology->config->server.socket;
-    result = listener_create(control->loop, control->topology, &control->listener);
+    const char *path = control->server->socket;
+    result = listener_create(control->loop, control->topology, control->server, &control->listener);
     if (result == -EADDRINUSE)
         log_error("another ioreqd answers on %s; stop it, or give this one its own server: socket",
                   path);
@@ -207,10 +127,11 @@ static int control_start(struct control *control)
     return result;
 }
 
-int control_run(struct topology *topology)
+int control_run(struct topology *topology, const struct config_server *server)
 {
     struct control control = {
         .topology = topology,
+        .server = server,
         .signal_descriptor = -1,
         .timer_descriptor = -1,
     };
@@ -220,12 +141,11 @@ int control_run(struct topology *topology)
     if (control.listener)
         listener_stop(control.listener);
     if (topology->is_started) {
-        int settled = topology_settle(topology, topology->config->server.settle_ns);
+        int settled = topology_settle(topology);
         result = result < 0 ? result : settled;
     }
     listener_destroy(control.listener);
-    services_close(&control);
-    events_destroy(control.events);
+    services_close(topology);
     if (control.signal_descriptor >= 0)
         close(control.signal_descriptor);
     if (control.timer_descriptor >= 0)

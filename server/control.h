@@ -11,8 +11,9 @@
 
 #include "server/topology.h"
 
-/* 0: ended in order. Signals must be blocked (control_block_signals) before any thread exists. */
-int control_run(struct topology *topology);
+/* Serves topology on server->socket. 0: ended in order. Signals must be blocked
+ * (control_block_signals) before any thread exists. */
+int control_run(struct topology *topology, const struct config_server *server);
 
 void control_block_signals(void);
 

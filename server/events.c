@@ -3,49 +3,10 @@
 
 #include "server/log.h"
 #include "server/status.h"
-
-#include <stdlib.h>
-
-/* What was last seen of one VM, and of its clients' errors. */
-struct vm_seen {
-    uint64_t counters[PAGE_COUNTER_COUNT];
-    uint64_t settled[PAGE_SETTLED_COUNT];
-    uint64_t *client_errors; /* [client_count] */
-};
-
-struct events {
-    const struct topology *topology;
-    struct vm_seen seen[]; /* [vm_count] */
-};
-
-struct events *events_create(const struct topology *topology)
-{
-    struct events *events =
-        calloc(1, sizeof(*events) + topology->vm_count * sizeof(events->seen[0]));
-    if (!events)
-        return NULL;
-    events->topology = topology;
-    for (size_t i = 0; i < topology->vm_count; i++) {
-        events->seen[i].client_errors = calloc(topology->vms[i].client_count + 1, sizeof(uint64_t));
-        if (!events->seen[i].client_errors) {
-            events_destroy(events);
-            return NULL;
-        }
-    }
-    return events;
-}
-
-void events_destroy(struct events *events)
-{
-    if (!events)
-        return;
-    for (size_t i = 0; i < events->topology->vm_count; i++)
-        free(events->seen[i].client_errors);
-    free(events);
-}
+#include "server/vm_client.h"
 
 /* How much the counter rose since the last look. */
-static uint64_t rise(const _Atomic uint64_t *counter, uint64_t *seen)
+static unsigned long long rise(const _Atomic uint64_t *counter, uint64_t *seen)
 {
     uint64_t now = counter_read(counter);
     uint64_t rose = now - *seen;
@@ -53,28 +14,28 @@ static uint64_t rise(const _Atomic uint64_t *counter, uint64_t *seen)
     return rose;
 }
 
-void events_report(struct events *events)
+static void report_vm(struct vm *vm)
 {
-    for (size_t i = 0; i < events->topology->vm_count; i++) {
-        const struct vm *vm = &events->topology->vms[i];
-        struct vm_seen *seen = &events->seen[i];
-        for (size_t k = PAGE_REQUESTS + 1; k < PAGE_COUNTER_COUNT; k++) {
-            uint64_t rose = rise(&vm->page->counters[k], &seen->counters[k]);
-            if (rose)
-                log_warning("vm %s: %s: %llu more", vm->name, status_page_counters[k],
-                            (unsigned long long)rose);
-        }
-        for (size_t k = 0; k < PAGE_SETTLED_COUNT; k++) {
-            uint64_t rose = rise(&vm->page->settled[k], &seen->settled[k]);
-            if (rose)
-                log_warning("vm %s: %s: %llu more", vm->name, status_page_settled[k],
-                            (unsigned long long)rose);
-        }
-        for (size_t k = 0; k < vm->client_count; k++) {
-            uint64_t rose = rise(&vm->clients[k].client.errors, &seen->client_errors[k]);
-            if (rose)
-                log_warning("vm %s: client %s: %llu more errors of its device", vm->name,
-                            vm->clients[k].client.name, (unsigned long long)rose);
-        }
+    unsigned long long rose;
+    for (size_t i = PAGE_REQUESTS + 1; i < PAGE_COUNTER_COUNT; i++)
+        if ((rose = rise(&vm->page->counters[i], &vm->counters_seen[i])) > 0)
+            log_warning("vm %s: %s: %llu more", vm->name, status_page_counters[i], rose);
+    for (size_t i = 0; i < PAGE_SETTLED_COUNT; i++)
+        if ((rose = rise(&vm->page->settled[i], &vm->settled_seen[i])) > 0)
+            log_warning("vm %s: %s: %llu more", vm->name, status_page_settled[i], rose);
+    for (uint32_t i = 0; i < vm->client_count; i++) {
+        struct client *client = &vm->clients[i]->client;
+        if ((rose = rise(&client->errors, &vm->clients[i]->errors_seen)) > 0)
+            log_warning("vm %s: client %s: %llu more errors of its device%s", vm->name,
+                        client->name, rose,
+                        atomic_load_explicit(&client->is_broken, memory_order_relaxed)
+                            ? "; it is broken and asked no more"
+                            : "");
     }
+}
+
+void events_report(const struct topology *topology)
+{
+    for (size_t i = 0; i < topology->vm_count; i++)
+        report_vm(topology->vms[i]);
 }

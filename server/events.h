@@ -9,13 +9,7 @@
 
 #include "server/topology.h"
 
-struct events;
-
-/* NULL: no memory. */
-struct events *events_create(const struct topology *topology);
-void events_destroy(struct events *events);
-
 /* Once a second: says what rose since the last call. */
-void events_report(struct events *events);
+void events_report(const struct topology *topology);
 
 #endif

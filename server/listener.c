@@ -16,7 +16,8 @@
 
 struct listener {
     struct connections connections;
-    struct event_watch *watch; /* NULL: paused or stopped */
+    const struct config_server *server; /* not owned */
+    struct event_watch *watch;          /* NULL: paused or stopped */
     int descriptor;
     bool is_stopped;
     struct sockaddr_un address;
@@ -24,7 +25,7 @@ struct listener {
 
 static bool is_allowed(const struct listener *listener, uid_t uid)
 {
-    const struct config_server *server = &listener->connections.topology->config->server;
+    const struct config_server *server = listener->server;
     if (uid == 0 || uid == geteuid())
         return true;
     for (size_t i = 0; i < server->allowed_uid_count; i++)
@@ -115,21 +116,23 @@ static int listener_open(struct listener *listener)
              sizeof(listener->address)) < 0)
         return -errno;
     /* Whoever is allowed is decided by credentials; other users must be able to connect at all. */
-    bool has_others = listener->connections.topology->config->server.allowed_uid_count > 0;
+    bool has_others = listener->server->allowed_uid_count > 0;
     chmod(listener->address.sun_path, has_others ? 0666 : 0600);
     if (listen(listener->descriptor, CONNECTIONS_MAX) < 0)
         return -errno;
     return listener_watch(listener);
 }
 
-int listener_create(struct event_loop *loop, struct topology *topology, struct listener **listener)
+int listener_create(struct event_loop *loop, struct topology *topology,
+                    const struct config_server *server, struct listener **listener)
 {
-    const char *path = topology->config->server.socket;
+    const char *path = server->socket;
     struct listener *created = calloc(1, sizeof(*created));
     if (!created)
         return -ENOMEM;
     created->connections.loop = loop;
     created->connections.topology = topology;
+    created->server = server;
     created->descriptor = -1;
     created->address.sun_family = AF_UNIX;
     int result = -ENAMETOOLONG;

@@ -16,9 +16,10 @@
 
 struct listener;
 
-/* Listens on the configured path, whose missing folder it makes and whose dead socket it replaces.
+/* Listens on server->socket, whose missing folder it makes and whose dead socket it replaces.
  * -EADDRINUSE: another ioreqd answers there. -EEXIST: the path is something else than a socket. */
-int listener_create(struct event_loop *loop, struct topology *topology, struct listener **listener);
+int listener_create(struct event_loop *loop, struct topology *topology,
+                    const struct config_server *server, struct listener **listener);
 
 /* Once a second: cuts the silent, accepts again. */
 void listener_tick(struct listener *listener);

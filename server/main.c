@@ -105,10 +105,12 @@ static int serve(const struct config *config, struct placement *placement)
         return result;
     result = topology_create(config, placement, &topology);
     if (result < 0) {
-        log_error("cannot build what the configuration describes: %s", strerror(-result));
+        log_error("cannot build the pollers: %s", strerror(-result));
         return result;
     }
-    result = control_run(topology);
+    result = topology_populate(topology, config);
+    if (result == 0)
+        result = control_run(topology, &config->server);
     topology_destroy(topology);
     return result;
 }

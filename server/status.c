@@ -5,6 +5,8 @@
 #include "pollers/ticks.h"
 #include "server/log.h"
 #include "server/report.h"
+#include "server/stream.h"
+#include "server/vm_client.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,8 +46,7 @@ static const char *idle_name(enum poller_idle idle)
     return names[idle];
 }
 
-/* ---- figures ------------------------------------------------------------------------------------
- */
+/* ---- figures ----------------------------------------------------------------------------- */
 
 struct poller_status {
     uint64_t sweeps;
@@ -74,16 +75,38 @@ struct client_status {
     uint64_t p50_ns, p99_ns, p999_ns, p9999_ns, max_ns;
 };
 
+/* What the rings refused and what nobody took. */
+static uint64_t lost_bytes(const struct vm_client *client)
+{
+    const struct device *device = client->client.device;
+    uint64_t lost = stream_lost(client->stream);
+    if (device && device->output)
+        lost += byte_ring_dropped(device->output);
+    if (device && device->input)
+        lost += byte_ring_dropped(device->input);
+    return lost;
+}
+
+static const char *device_name(const struct vm_client *client)
+{
+    return client->client.device ? client->client.device->ops->name : "external";
+}
+
+static const char *vm_state_name(const struct vm *vm)
+{
+    static const char *const names[] = {
+        [VM_STOPPED] = "stopped", [VM_RUNNING] = "running", [VM_PAUSED] = "paused"};
+    return vm->is_stuck ? "stuck" : names[vm->state];
+}
+
 static struct client_status read_client(const struct vm_client *client)
 {
     static struct histogram copy; /* 9 KiB, control only */
     histogram_copy(client->latency, &copy);
-    const struct device *device = client->client.device;
     return (struct client_status){
         .accesses = histogram_count(&copy),
         .errors = counter_read(&client->client.errors),
-        .lost_bytes = (device->output ? byte_ring_dropped(device->output) : 0) +
-                      (device->input ? byte_ring_dropped(device->input) : 0),
+        .lost_bytes = lost_bytes(client),
         .p50_ns = ticks_to_ns(histogram_percentile(&copy, 0.5)),
         .p99_ns = ticks_to_ns(histogram_percentile(&copy, 0.99)),
         .p999_ns = ticks_to_ns(histogram_percentile(&copy, 0.999)),
@@ -97,8 +120,7 @@ static uint32_t read_slot_state(const struct vm *vm, uint32_t slot_index)
     return vm->requester_pid ? slot_state(&vm->source.slots[slot_index]) : SLOT_FREE;
 }
 
-/* ---- JSON ---------------------------------------------------------------------------------------
- */
+/* ---- JSON -------------------------------------------------------------------------------- */
 
 static void report_pollers(struct topology *topology, struct report *array)
 {
@@ -126,7 +148,7 @@ static void report_vm(const struct topology *topology, const struct vm *vm, stru
     report_add_text(object, "poller", topology->pollers[vm->poller_index].name);
     report_add_bool(object, "attached", vm->requester_pid != 0);
     report_add_number(object, "requester_pid", (uint64_t)vm->requester_pid);
-    report_add_bool(object, "stuck", vm->is_stuck);
+    report_add_text(object, "state", vm_state_name(vm));
     struct report *slots = report_add_array(object, "slots");
     for (uint32_t i = 0; i < vm->page->vcpu_count; i++)
         report_append_text(slots, slot_state_name(read_slot_state(vm, i)));
@@ -143,11 +165,14 @@ static void report_client(const struct topology *topology, const struct vm *vm,
     struct client_status status = read_client(client);
     report_add_text(object, "name", client->client.name);
     report_add_text(object, "vm", vm->name);
-    report_add_text(object, "device", client->client.device->ops->name);
+    report_add_text(object, "device", device_name(client));
     report_add_text(object, "poller", topology->pollers[client->poller_index].name);
     report_add_bool(object, "default", client->client.is_default);
     report_add_number(object, "accesses", status.accesses);
     report_add_number(object, "errors", status.errors);
+    report_add_bool(object, "broken",
+                    atomic_load_explicit(&client->client.is_broken, memory_order_relaxed));
+    report_add_number(object, "ranges", client->range_count);
     report_add_number(object, "lost_bytes", status.lost_bytes);
     struct report *latency = report_add_object(object, "latency_ns");
     report_add_number(latency, "p50", status.p50_ns);
@@ -167,18 +192,17 @@ char *status_json(struct topology *topology)
     struct report *vms = report_add_array(root, "vms");
     struct report *clients = report_add_array(root, "clients");
     for (size_t i = 0; i < topology->vm_count; i++) {
-        const struct vm *vm = &topology->vms[i];
+        const struct vm *vm = topology->vms[i];
         report_vm(topology, vm, report_append_object(vms));
         for (size_t k = 0; k < vm->client_count; k++)
-            report_client(topology, vm, &vm->clients[k], report_append_object(clients));
+            report_client(topology, vm, vm->clients[k], report_append_object(clients));
     }
     char *text = report_text(root);
     report_destroy(root);
     return text;
 }
 
-/* ---- table --------------------------------------------------------------------------------------
- */
+/* ---- table ------------------------------------------------------------------------------- */
 
 static void print_pollers(struct topology *topology, FILE *out)
 {
@@ -213,17 +237,15 @@ static void print_slots(const struct vm *vm, FILE *out)
 
 static void print_vms(const struct topology *topology, FILE *out)
 {
-    fprintf(out, "\n%-15s %5s %-15s %-10s %12s  %s\n", "VM", "VCPUS", "POLLER", "REQUESTER",
-            "REQUESTS", "SLOTS");
+    fprintf(out, "\n%-15s %-8s %5s %-15s %-10s %12s  %s\n", "VM", "STATE", "VCPUS", "POLLER",
+            "REQUESTER", "REQUESTS", "SLOTS");
     for (size_t i = 0; i < topology->vm_count; i++) {
-        const struct vm *vm = &topology->vms[i];
+        const struct vm *vm = topology->vms[i];
         char requester[16] = "none";
-        if (vm->is_stuck)
-            snprintf(requester, sizeof(requester), "stuck");
-        else if (vm->requester_pid)
+        if (vm->requester_pid)
             snprintf(requester, sizeof(requester), "pid %d", (int)vm->requester_pid);
-        fprintf(out, "%-15s %5u %-15s %-10s %12llu  ", vm->name, vm->page->vcpu_count,
-                topology->pollers[vm->poller_index].name, requester,
+        fprintf(out, "%-15s %-8s %5u %-15s %-10s %12llu  ", vm->name, vm_state_name(vm),
+                vm->page->vcpu_count, topology->pollers[vm->poller_index].name, requester,
                 (unsigned long long)counter_read(&vm->page->counters[PAGE_REQUESTS]));
         print_slots(vm, out);
         for (size_t k = PAGE_REQUESTS + 1; k < PAGE_COUNTER_COUNT; k++)
@@ -242,12 +264,12 @@ static void print_clients(const struct topology *topology, FILE *out)
     fprintf(out, "\n%-15s %-15s %-14s %10s %9s %9s %9s %9s %7s\n", "CLIENT", "VM", "DEVICE",
             "ACCESSES", "P50 ns", "P99 ns", "P99.9 ns", "MAX ns", "ERRORS");
     for (size_t i = 0; i < topology->vm_count; i++) {
-        const struct vm *vm = &topology->vms[i];
+        const struct vm *vm = topology->vms[i];
         for (size_t k = 0; k < vm->client_count; k++) {
-            const struct vm_client *client = &vm->clients[k];
+            const struct vm_client *client = vm->clients[k];
             struct client_status status = read_client(client);
             fprintf(out, "%-15s %-15s %-14s %10llu %9llu %9llu %9llu %9llu %7llu\n",
-                    client->client.name, vm->name, client->client.device->ops->name,
+                    client->client.name, vm->name, device_name(client),
                     (unsigned long long)status.accesses, (unsigned long long)status.p50_ns,
                     (unsigned long long)status.p99_ns, (unsigned long long)status.p999_ns,
                     (unsigned long long)status.max_ns, (unsigned long long)status.errors);

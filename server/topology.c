@@ -1,23 +1,18 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "server/topology.h"
 
-#include "clients/inbox.h"
-#include "pollers/histogram.h"
-#include "pollers/memory.h"
 #include "pollers/ticks.h"
 #include "server/device_options.h"
 #include "server/log.h"
 #include "server/sandbox.h"
+#include "server/service.h"
+#include "server/vm_client.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-
-/* A VM has 16 slots, so an inbox can hold each request four times over: what a reset abandoned may
- * still lie in it. */
-#define INBOX_CAPACITY 64
 
 _Static_assert((int)POLLER_IDLE_SPIN == (int)CONFIG_IDLE_SPIN, "same order");
 _Static_assert((int)POLLER_IDLE_PAUSE == (int)CONFIG_IDLE_PAUSE, "same order");
@@ -47,12 +42,10 @@ void topology_check(struct config *config, const struct placement *placement,
     }
 }
 
-/* ---- building -----------------------------------------------------------------------------------
- */
+/* ---- building ---------------------------------------------------------------------------- */
 
-static int build_pollers(struct topology *topology)
+static int build_pollers(struct topology *topology, const struct config *config)
 {
-    const struct config *config = topology->config;
     uint32_t taken[POLLER_PAGES_MAX];
     size_t taken_count = 0;
     for (size_t i = 0; i < config->poller_count; i++)
@@ -61,7 +54,7 @@ static int build_pollers(struct topology *topology)
     for (size_t i = 0; i < config->poller_count; i++) {
         const struct config_poller *from = &config->pollers[i];
         struct topology_poller *poller = &topology->pollers[i];
-        poller->name = from->name;
+        snprintf(poller->name, sizeof(poller->name), "%s", from->name);
         poller->idle = (enum poller_idle)from->idle;
         poller->cpu = from->cpu;
         if (from->cpu == CONFIG_CPU_ANY) {
@@ -88,7 +81,7 @@ static int build_pollers(struct topology *topology)
     return 0;
 }
 
-static int create_device(const struct config_client *from, struct client *client)
+static int create_device(const struct config_client *from, struct device **device)
 {
     const struct device_ops *ops = device_kinds[from->device];
     struct device_value *values = device_values(ops, from->values);
@@ -109,7 +102,7 @@ static int create_device(const struct config_client *from, struct client *client
             .error = error,
             .error_bytes = sizeof(error),
         };
-        result = ops->create(&setup, &client->device);
+        result = ops->create(&setup, device);
     }
     if (result < 0)
         log_error("client %s: %s: %s", from->name, ops->name, error[0] ? error : strerror(-result));
@@ -118,94 +111,104 @@ static int create_device(const struct config_client *from, struct client *client
     return result;
 }
 
-static int build_client(struct topology *topology, struct vm *vm, uint32_t client_index,
-                        struct vm_client *client)
+int topology_add_client(struct vm *vm, const struct config *config, size_t client_index)
 {
-    const struct config_client *from = &topology->config->clients[client_index];
-    struct topology_poller *home = &topology->pollers[from->poller];
-    int node = memory_node_of_cpu(home->cpu);
-    client->poller = home->poller;
-    client->poller_index = from->poller;
-    snprintf(client->client.name, sizeof(client->client.name), "%s", from->name);
-    client->client.is_default = topology->config->vms[from->vm].default_client == client_index;
-    client->latency = memory_allocate(sizeof(*client->latency), node);
-    if (!client->latency)
-        return -ENOMEM;
-    client->client.latency = client->latency;
-    int result = create_device(from, &client->client);
-    if (result < 0 || client->poller == vm->poller)
+    const struct config_client *from = &config->clients[client_index];
+    struct device *device = NULL;
+    int result = create_device(from, &device);
+    if (result < 0)
         return result;
-    client->inbox_memory = memory_allocate(inbox_size_bytes(INBOX_CAPACITY), node);
-    if (!client->inbox_memory)
-        return -ENOMEM;
-    client->client.inbox = inbox_init(client->inbox_memory, INBOX_CAPACITY);
-    return poller_add_inbox(client->poller, &client->client, vm->page);
+    const struct vm_client_options options = {
+        .name = from->name,
+        .poller_index = from->poller,
+        .is_default = config->vms[from->vm].default_client == client_index,
+        .device = device,
+        .broken_after = from->broken_after,
+    };
+    struct vm_client *client = NULL;
+    result = vm_client_create(vm, &options, &client);
+    if (result < 0) {
+        device->ops->destroy(device);
+        log_error("vm %s: client %s: %s", vm->name, from->name, strerror(-result));
+        return result;
+    }
+    result = service_open(client);
+    if (result < 0)
+        vm_client_destroy(client);
+    return result;
 }
 
-static int build_router(struct topology *topology, uint32_t vm_index, struct vm *vm, int node)
+int topology_add_vm(struct topology *topology, const struct config *config, size_t vm_index)
 {
-    const struct config *config = topology->config;
+    const struct config_vm *from = &config->vms[vm_index];
+    const struct vm_options options = {
+        .name = from->name,
+        .vcpus = from->vcpus,
+        .poller_index = from->poller,
+        .clear_timeout_ns = from->clear_timeout_ns,
+        .has_pci = from->pci,
+    };
+    struct vm *vm = NULL;
+    int result = vm_create(topology, &options, &vm);
+    if (result < 0) {
+        log_error("vm %s: %s", from->name, strerror(-result));
+        return result;
+    }
+    for (size_t i = 0; i < config->client_count && result == 0; i++)
+        if (config->clients[i].vm == vm_index)
+            result = topology_add_client(vm, config, i);
+    if (result < 0)
+        vm_destroy(vm);
+    return result;
+}
+
+static size_t gather_ranges(const struct vm *vm, const struct config *config,
+                            struct router_range *ranges)
+{
     size_t count = 0;
-    for (size_t i = 0; i < config->client_count; i++)
-        count += config->clients[i].vm == vm_index ? config->clients[i].range_count : 0;
+    for (size_t i = 0; i < config->client_count; i++) {
+        const struct config_client *from = &config->clients[i];
+        if (strcmp(config->vms[from->vm].name, vm->name) != 0)
+            continue;
+        struct vm_client *client = topology_find_client(vm, from->name);
+        for (uint32_t k = 0; client && k < from->range_count; k++, count++)
+            if (ranges)
+                ranges[count] = (struct router_range){
+                    .first = from->ranges[k].first,
+                    .last = from->ranges[k].last,
+                    .client = &client->client,
+                    .type = (uint32_t)from->ranges[k].type,
+                    .range_index = k,
+                    .priority = from->ranges[k].priority,
+                };
+    }
+    return count;
+}
+
+int topology_apply_ranges(struct vm *vm, const struct config *config)
+{
+    size_t count = gather_ranges(vm, config, NULL);
     struct router_range *ranges = calloc(count + 1, sizeof(*ranges));
     if (!ranges)
         return -ENOMEM;
-    size_t filled = 0;
-    struct vm_client *client = vm->clients;
-    for (size_t i = 0; i < config->client_count; i++) {
-        const struct config_client *from = &config->clients[i];
-        if (from->vm != vm_index)
-            continue;
-        for (uint32_t k = 0; k < from->range_count; k++)
-            ranges[filled++] = (struct router_range){
-                .first = from->ranges[k].first,
-                .last = from->ranges[k].last,
-                .client = &client->client,
-                .type = (uint32_t)from->ranges[k].type,
-                .range_index = k,
-            };
-        client++;
-    }
-    int result = router_create(ranges, count, node, &vm->router, NULL);
+    gather_ranges(vm, config, ranges);
+    int result = vm_set_ranges(vm, ranges, count);
     free(ranges);
     return result;
 }
 
-static int build_vm(struct topology *topology, uint32_t vm_index)
+int topology_populate(struct topology *topology, const struct config *config)
 {
-    const struct config *config = topology->config;
-    const struct config_vm *from = &config->vms[vm_index];
-    struct vm *vm = &topology->vms[vm_index];
-    struct topology_poller *sweeper = &topology->pollers[from->poller];
-    int node = memory_node_of_cpu(sweeper->cpu);
-    snprintf(vm->name, sizeof(vm->name), "%s", from->name);
-    vm->poller = sweeper->poller;
-    vm->poller_index = from->poller;
-    vm->page = memory_allocate(sizeof(*vm->page), node);
-    for (size_t i = 0; i < config->client_count; i++)
-        vm->client_count += config->clients[i].vm == vm_index;
-    vm->clients = calloc(vm->client_count + 1, sizeof(*vm->clients));
-    topology->vm_count++;
-    if (!vm->page || !vm->clients)
-        return -ENOMEM;
-    struct client *default_client = NULL;
-    struct vm_client *client = vm->clients;
-    for (uint32_t i = 0; i < config->client_count; i++) {
-        if (config->clients[i].vm != vm_index)
-            continue;
-        int result = build_client(topology, vm, i, client);
-        if (result < 0)
-            return result;
-        if (client->client.is_default)
-            default_client = &client->client;
-        client++;
+    int result = 0;
+    for (size_t i = 0; i < config->vm_count && result == 0; i++) {
+        result = topology_add_vm(topology, config, i);
+        struct vm *vm = topology_find_vm(topology, config->vms[i].name);
+        if (result == 0)
+            result = topology_apply_ranges(vm, config);
+        if (result == 0)
+            result = vm_start(vm);
     }
-    int result = build_router(topology, vm_index, vm, node);
-    if (result < 0)
-        return result;
-    result = page_init(vm->page, from->vcpus, vm->router, default_client);
-    return result < 0 ? result : poller_add_page(vm->poller, vm->page);
+    return result;
 }
 
 int topology_create(const struct config *config, struct placement *placement,
@@ -214,13 +217,10 @@ int topology_create(const struct config *config, struct placement *placement,
     struct topology *created = calloc(1, sizeof(*created));
     if (!created)
         return -ENOMEM;
-    created->config = config;
     created->placement = placement;
+    created->settle_ns = config->server.settle_ns;
     created->pollers = calloc(config->poller_count, sizeof(*created->pollers));
-    created->vms = calloc(config->vm_count, sizeof(*created->vms));
-    int result = created->pollers && created->vms ? build_pollers(created) : -ENOMEM;
-    for (uint32_t i = 0; result == 0 && i < config->vm_count; i++)
-        result = build_vm(created, i);
+    int result = created->pollers ? build_pollers(created, config) : -ENOMEM;
     if (result < 0) {
         topology_destroy(created);
         return result;
@@ -229,7 +229,7 @@ int topology_create(const struct config *config, struct placement *placement,
     return 0;
 }
 
-/* ---- taking apart ---------------------------------------------------------------------------- */
+/* ---- taking apart ------------------------------------------------------------------------ */
 
 /* A sandboxed poller cannot exit, a stuck one does not: what it can reach is left to the end of the
  * process. */
@@ -241,41 +241,35 @@ static bool pollers_are_gone(const struct topology *topology)
     return true;
 }
 
-static void destroy_vm(struct vm *vm)
-{
-    for (size_t i = 0; vm->clients && i < vm->client_count; i++) {
-        struct vm_client *client = &vm->clients[i];
-        if (client->client.device)
-            client->client.device->ops->destroy(client->client.device);
-        memory_free(client->inbox_memory, inbox_size_bytes(INBOX_CAPACITY));
-        memory_free(client->latency, sizeof(*client->latency));
-    }
-    free(vm->clients);
-    router_destroy(vm->router);
-    memory_free(vm->page, sizeof(*vm->page));
-    if (vm->source.slots)
-        source_memfd_close(&vm->source);
-}
-
 void topology_destroy(struct topology *topology)
 {
     if (!topology || !pollers_are_gone(topology))
         return;
-    for (size_t i = 0; i < topology->vm_count; i++)
-        destroy_vm(&topology->vms[i]);
+    while (topology->vm_count > 0)
+        if (vm_destroy(topology->vms[0]) < 0)
+            return;
     for (size_t i = 0; topology->pollers && i < topology->poller_count; i++) {
         poller_destroy(topology->pollers[i].poller);
         sandbox_destroy(topology->pollers[i].sandbox);
     }
-    free(topology->vms);
     free(topology->pollers);
     free(topology);
 }
 
-struct vm *topology_find_vm(struct topology *topology, const char *name)
+/* ---- looking up -------------------------------------------------------------------------- */
+
+struct vm *topology_find_vm(const struct topology *topology, const char *name)
 {
     for (size_t i = 0; i < topology->vm_count; i++)
-        if (strcmp(topology->vms[i].name, name) == 0)
-            return &topology->vms[i];
+        if (strcmp(topology->vms[i]->name, name) == 0)
+            return topology->vms[i];
+    return NULL;
+}
+
+struct vm_client *topology_find_client(const struct vm *vm, const char *name)
+{
+    for (uint32_t i = 0; i < vm->client_count; i++)
+        if (strcmp(vm->clients[i]->client.name, name) == 0)
+            return vm->clients[i];
     return NULL;
 }

@@ -4,11 +4,11 @@
  * Read this first.
  *
  * Flow:    topology_check (is this configuration possible on this machine?) -> topology_create ->
- *          topology_start -> ... -> topology_settle -> topology_destroy.
+ *          topology_populate -> topology_start -> ... -> topology_settle -> topology_destroy.
  *
  *              config            placement (hwloc)
  *                 \                  /
- *                  topology_create
+ *              topology_create, _populate
  *          for each poller:  struct poller on its CPU
  *          for each VM:      struct page, router, vm; swept by one poller
  *          for each client:  device, histogram; an inbox if it lives on another poller than its
@@ -28,7 +28,7 @@
 struct sandbox;
 
 struct topology_poller {
-    const char *name; /* config's */
+    char name[CLIENT_NAME_MAX + 1];
     struct poller *poller;
     struct sandbox *sandbox; /* NULL: none */
     uint32_t cpu;
@@ -37,13 +37,15 @@ struct topology_poller {
     uint64_t last_ticks;
 };
 
+#define TOPOLOGY_VMS_MAX 64u
+
 struct topology {
-    const struct config *config; /* not owned; outlives the topology */
     struct placement *placement;
     struct topology_poller *pollers; /* [poller_count] */
     size_t poller_count;
-    struct vm *vms; /* [vm_count] */
+    struct vm *vms[TOPOLOGY_VMS_MAX]; /* [vm_count] */
     size_t vm_count;
+    uint64_t settle_ns; /* what a client gets at the end, see topology_settle */
     bool is_started;
 };
 
@@ -57,18 +59,34 @@ struct machine_facts machine_facts_read(void);
 void topology_check(struct config *config, const struct placement *placement,
                     const struct machine_facts *facts);
 
+/* Pollers without VMs. placement outlives the topology. */
 int topology_create(const struct config *config, struct placement *placement,
                     struct topology **topology);
+
+/* A VM and its clients, or one client, as config describes them; errors are told on stderr. Ranges
+ * are not part of it: they go in together, by topology_apply_ranges. */
+int topology_add_vm(struct topology *topology, const struct config *config, size_t vm_index);
+int topology_add_client(struct vm *vm, const struct config *config, size_t client_index);
+
+/* The ranges of all clients of a VM, swapped at once to what config says of them. A client that
+ * config does not name keeps none. */
+int topology_apply_ranges(struct vm *vm, const struct config *config);
+
+/* Everything that config describes: VMs, clients, ranges; the VMs run as soon as they have a page.
+ */
+int topology_populate(struct topology *topology, const struct config *config);
 
 /* Starts every poller. What will hurt latency is said here. */
 int topology_start(struct topology *topology);
 
 /* Takes on no more requests, waits up to settle_ns for those in flight, completes the rest with
  * all-ones, and stops the pollers. -ETIMEDOUT: a poller is stuck. */
-int topology_settle(struct topology *topology, uint64_t settle_ns);
+int topology_settle(struct topology *topology);
 
 void topology_destroy(struct topology *topology);
 
-struct vm *topology_find_vm(struct topology *topology, const char *name);
+/* NULL: there is none of that name. */
+struct vm *topology_find_vm(const struct topology *topology, const char *name);
+struct vm_client *topology_find_client(const struct vm *vm, const char *name);
 
 #endif

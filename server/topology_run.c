@@ -48,26 +48,26 @@ static uint32_t count_in_flight(const struct topology *topology)
 {
     uint32_t count = 0;
     for (size_t i = 0; i < topology->vm_count; i++)
-        count += page_in_flight(topology->vms[i].page);
+        count += page_in_flight(topology->vms[i]->page);
     return count;
 }
 
-int topology_settle(struct topology *topology, uint64_t settle_ns)
+int topology_settle(struct topology *topology)
 {
     int result = 0;
     for (size_t i = 0; i < topology->vm_count; i++)
-        if (vm_pause(&topology->vms[i]) < 0)
+        if (topology->vms[i]->state == VM_RUNNING && vm_pause(topology->vms[i]) < 0)
             result = -ETIMEDOUT;
-    uint64_t deadline = ticks_now() + ticks_from_ns(settle_ns);
+    uint64_t deadline = ticks_now() + ticks_from_ns(topology->settle_ns);
     while (count_in_flight(topology) > 0 && ticks_now() < deadline) {
         struct timespec pause = {.tv_nsec = 50000};
         nanosleep(&pause, NULL);
     }
     for (size_t i = 0; i < topology->vm_count; i++) {
-        uint32_t late = page_settle_all(topology->vms[i].page);
+        uint32_t late = page_settle_all(topology->vms[i]->page);
         if (late)
             log_warning("vm %s: %u requests were not answered in time; completed with all-ones",
-                        topology->vms[i].name, late);
+                        topology->vms[i]->name, late);
     }
     for (size_t i = 0; i < topology->poller_count; i++) {
         if (poller_stop(topology->pollers[i].poller, VM_CALL_TIMEOUT_NS) == 0)

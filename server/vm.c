@@ -1,31 +1,17 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "server/vm.h"
 
+#include "pollers/memory.h"
+#include "pollers/ticks.h"
 #include "server/log.h"
+#include "server/topology.h"
+#include "server/vm_client.h"
 
 #include <errno.h>
-
-static void reset_device(void *context)
-{
-    struct device *device = ((struct client *)context)->device;
-    device->ops->reset(device);
-}
-
-static void open_page(void *context)
-{
-    struct vm *vm = context;
-    page_open(vm->page, vm->source.slots);
-}
-
-static void close_page(void *context)
-{
-    page_close(((struct vm *)context)->page);
-}
-
-static void pause_page(void *context)
-{
-    page_pause(((struct vm *)context)->page);
-}
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
 
 static int call(struct vm *vm, struct poller *poller, void (*function)(void *context),
                 void *context)
@@ -39,29 +25,200 @@ static int call(struct vm *vm, struct poller *poller, void (*function)(void *con
     return result;
 }
 
+static void nothing(void *context)
+{
+    (void)context;
+}
+
+static void open_page(void *context)
+{
+    struct vm *vm = context;
+    page_open(vm->page, vm->source.slots);
+    if (vm->state != VM_RUNNING)
+        page_pause(vm->page);
+}
+
+static void close_page(void *context)
+{
+    page_close(((struct vm *)context)->page);
+}
+
+static void pause_page(void *context)
+{
+    page_pause(((struct vm *)context)->page);
+}
+
+static void resume_page(void *context)
+{
+    page_resume(((struct vm *)context)->page);
+}
+
+static void begin_clearing(void *context)
+{
+    page_set_clearing(((struct vm *)context)->page, true);
+}
+
+static void end_clearing(void *context)
+{
+    page_set_clearing(((struct vm *)context)->page, false);
+}
+
+static void reset_device(void *context)
+{
+    struct device *device = ((struct client *)context)->device;
+    device->ops->reset(device);
+}
+
+/* ---- life -------------------------------------------------------------------------------- */
+
+static int check_options(const struct topology *topology, const struct vm_options *options)
+{
+    size_t length = options->name ? strlen(options->name) : 0;
+    if (length < 1 || length > CLIENT_NAME_MAX || options->vcpus < 1 ||
+        options->vcpus > SLOT_COUNT || options->poller_index >= topology->poller_count)
+        return -EINVAL;
+    for (size_t i = 0; i < topology->vm_count; i++)
+        if (strcmp(topology->vms[i]->name, options->name) == 0)
+            return -EEXIST;
+    return topology->vm_count == TOPOLOGY_VMS_MAX ? -ENOSPC : 0;
+}
+
+static void vm_free(struct vm *vm)
+{
+    router_destroy(vm->router);
+    memory_free(vm->page, sizeof(*vm->page));
+    free(vm);
+}
+
+int vm_create(struct topology *topology, const struct vm_options *options, struct vm **vm)
+{
+    int result = check_options(topology, options);
+    if (result < 0)
+        return result;
+    struct vm *created = calloc(1, sizeof(*created));
+    if (!created)
+        return -ENOMEM;
+    const struct topology_poller *sweeper = &topology->pollers[options->poller_index];
+    snprintf(created->name, sizeof(created->name), "%s", options->name);
+    created->topology = topology;
+    created->poller = sweeper->poller;
+    created->poller_index = options->poller_index;
+    created->node = memory_node_of_cpu(sweeper->cpu);
+    created->state = VM_STOPPED;
+    created->has_pci = options->has_pci;
+    created->clear_timeout_ns =
+        options->clear_timeout_ns ? options->clear_timeout_ns : VM_CLEAR_TIMEOUT_DEFAULT_NS;
+    created->page = memory_allocate(sizeof(*created->page), created->node);
+    result =
+        created->page ? router_create(NULL, 0, created->node, &created->router, NULL) : -ENOMEM;
+    if (result == 0)
+        result = page_init(created->page, options->vcpus, created->router, NULL);
+    if (result == 0) {
+        created->page->has_pci = options->has_pci;
+        result = poller_add_page(created->poller, created->page);
+    }
+    if (result < 0) {
+        vm_free(created);
+        return result;
+    }
+    topology->vms[topology->vm_count++] = created;
+    *vm = created;
+    return 0;
+}
+
+static void forget_vm(struct vm *vm)
+{
+    struct topology *topology = vm->topology;
+    for (size_t i = 0; i < topology->vm_count; i++) {
+        if (topology->vms[i] != vm)
+            continue;
+        topology->vm_count--;
+        memmove(&topology->vms[i], &topology->vms[i + 1],
+                (topology->vm_count - i) * sizeof(topology->vms[0]));
+        return;
+    }
+}
+
+int vm_destroy(struct vm *vm)
+{
+    vm_detach(vm);
+    while (vm->client_count > 0) {
+        int result = vm_client_destroy(vm->clients[vm->client_count - 1]);
+        if (result < 0)
+            return result;
+    }
+    int result = poller_remove_page(vm->poller, vm->page);
+    if (result < 0)
+        return result;
+    forget_vm(vm);
+    vm_free(vm);
+    return 0;
+}
+
+/* ---- start, pause, resume ---------------------------------------------------------------- */
+
+static int change_state(struct vm *vm, enum vm_state from, enum vm_state to,
+                        void (*function)(void *context))
+{
+    if (vm->state != from)
+        return -EINVAL;
+    if (vm->is_stuck)
+        return -ETIMEDOUT;
+    int result = vm->requester_pid ? call(vm, vm->poller, function, vm) : 0;
+    if (result == 0)
+        vm->state = to;
+    return result;
+}
+
+int vm_start(struct vm *vm)
+{
+    return change_state(vm, VM_STOPPED, VM_RUNNING, resume_page);
+}
+
+int vm_pause(struct vm *vm)
+{
+    return change_state(vm, VM_RUNNING, VM_PAUSED, pause_page);
+}
+
+int vm_resume(struct vm *vm)
+{
+    return change_state(vm, VM_PAUSED, VM_RUNNING, resume_page);
+}
+
+/* ---- the page ---------------------------------------------------------------------------- */
+
+static int reset_devices(struct vm *vm)
+{
+    int result = 0;
+    for (uint32_t i = 0; i < vm->client_count && result == 0; i++) {
+        struct vm_client *client = vm->clients[i];
+        if (client->client.device && client->client.device->ops->reset)
+            result = call(vm, client->poller, reset_device, &client->client);
+    }
+    return result;
+}
+
 int vm_attach(struct vm *vm, pid_t pid, int *descriptor)
 {
     if (vm->requester_pid)
-        return -EBUSY;
+        return -EEXIST;
     if (vm->is_stuck)
         return -ETIMEDOUT;
     int result = source_memfd_open(&vm->source);
     if (result < 0)
         return result;
-    for (size_t i = 0; i < vm->client_count && result == 0; i++)
-        result = call(vm, vm->clients[i].poller, reset_device, &vm->clients[i].client);
+    result = reset_devices(vm);
     if (result == 0)
         result = call(vm, vm->poller, open_page, vm);
-    if (result < 0)
-        return result; /* stuck: the mapping stays, since the command may still run */
+    if (result == -EINPROGRESS)
+        return result; /* it may still come to use the mapping */
+    if (result < 0) {
+        source_memfd_close(&vm->source);
+        return result;
+    }
     vm->requester_pid = pid;
     *descriptor = vm->source.descriptor;
     return 0;
-}
-
-static void nothing(void *context)
-{
-    (void)context;
 }
 
 void vm_detach(struct vm *vm)
@@ -71,15 +228,47 @@ void vm_detach(struct vm *vm)
     vm->requester_pid = 0;
     if (call(vm, vm->poller, close_page, vm) < 0)
         return;
-    /* A quiescent point of every poller that may still be answering on this page. */
-    for (size_t i = 0; i < vm->client_count; i++)
-        if (vm->clients[i].poller != vm->poller &&
-            call(vm, vm->clients[i].poller, nothing, NULL) < 0)
+    /* A quiescent point of every poller that may still be answering on this page. An external
+     * client's thread is no poller: it is kept off by its ticket, which close_page made stale, but
+     * it may be between winning and writing. */
+    for (uint32_t i = 0; i < vm->client_count; i++)
+        if (vm->clients[i]->poller != vm->poller &&
+            call(vm, vm->clients[i]->poller, nothing, NULL) < 0)
             return;
+    while (page_in_flight(vm->page) > 0)
+        ticks_pause(); /* a handful of instructions of whoever won */
     source_memfd_close(&vm->source);
 }
 
-int vm_pause(struct vm *vm)
+/* ---- reset ------------------------------------------------------------------------------- */
+
+static void wait_for_clients(struct vm *vm)
 {
-    return vm->requester_pid ? call(vm, vm->poller, pause_page, vm) : 0;
+    uint64_t deadline = ticks_now() + ticks_from_ns(vm->clear_timeout_ns);
+    while (page_in_flight(vm->page) > 0 && ticks_now() < deadline) {
+        struct timespec pause = {.tv_nsec = 20000};
+        nanosleep(&pause, NULL);
+    }
+}
+
+int vm_clear(struct vm *vm)
+{
+    if (vm->is_stuck)
+        return -ETIMEDOUT;
+    int result = call(vm, vm->poller, begin_clearing, vm);
+    if (result < 0)
+        return result;
+    wait_for_clients(vm);
+    int settled = (int)page_settle_all(vm->page);
+    result = call(vm, vm->poller, end_clearing, vm);
+    return result < 0 ? result : settled;
+}
+
+int vm_reset(struct vm *vm)
+{
+    int cleared = vm_clear(vm);
+    if (cleared < 0)
+        return cleared;
+    int result = reset_devices(vm);
+    return result < 0 ? result : cleared;
 }

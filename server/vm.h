@@ -1,12 +1,22 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * vm.h - one VM: its page, its clients, and who plays its hypervisor.
+ * vm.h - one VM: the operations of Linux's ACRN driver (HSM) around a page, in user space.
  *
- * Flow:    vm_attach: fresh page, devices at power-on, sweeping -> vm_detach. As often as
- * requesters come and go; one at a time. Threads: control. What a poller owns is changed by
- * commands on that poller (poller_call). Memory:  built and freed by topology.c. Errors:  negative
- * errno. A poller that does not answer within VM_CALL_TIMEOUT_NS is stuck: the page then stays
- * mapped for good, and the VM cannot be attached any more.
+ * Flow:    vm_create -> clients and ranges (vm_client.h) -> vm_attach, a page -> vm_start ->
+ * vm_pause, vm_resume, vm_clear, vm_reset, as often as wanted -> vm_detach -> vm_destroy.
+ *
+ *              vm_create            vm_start             vm_pause
+ *                        STOPPED ------------> RUNNING ------------> PAUSED
+ *                                                      <------------
+ *                                                        vm_resume
+ *
+ *          A page is swept while the VM is RUNNING and somebody is attached.
+ * Threads: control. What a poller owns is changed by commands on that poller (poller_call).
+ * Memory:  a VM owns its clients, its router and its page source.
+ * Errors:  negative errno; nothing half applied. -ETIMEDOUT or -EINPROGRESS: a poller does not
+ * answer within VM_CALL_TIMEOUT_NS; the VM is then out of service (is_stuck) and its page stays
+ *          mapped for good, because that poller may still use it.
+ * Source:  Linux drivers/virt/acrn (facts); the names are the driver's.
  */
 #ifndef SERVER_VM_H
 #define SERVER_VM_H
@@ -16,37 +26,72 @@
 
 #include <sys/types.h>
 
-#define VM_CALL_TIMEOUT_NS 1000000000ull
+#define VM_CALL_TIMEOUT_NS          1000000000ull
+#define VM_CLIENTS_MAX              128u
+#define VM_CLEAR_TIMEOUT_DEFAULT_NS 100000000ull
 
-struct vm_client {
-    struct client client;
-    struct poller *poller; /* where it lives */
-    uint32_t poller_index; /* into the topology's pollers */
-    void *inbox_memory;    /* NULL: lives on the sweeping poller */
-    struct histogram *latency;
+struct topology;
+struct vm_client;
+
+enum vm_state { VM_STOPPED = 1, VM_RUNNING, VM_PAUSED };
+
+struct vm_options {
+    const char *name;          /* 1..15 characters */
+    uint32_t vcpus;            /* 1..16 */
+    uint32_t poller_index;     /* into the topology's pollers */
+    uint64_t clear_timeout_ns; /* what clients get to finish at a reset; 0: the default */
+    bool has_pci;              /* ports 0xcf8..0xcff are PCI configuration mechanism 1 */
 };
 
 struct vm {
     char name[CLIENT_NAME_MAX + 1];
+    struct topology *topology;
     struct page *page;
-    struct router *router;
+    struct router *router; /* published; NULL before the first one */
     struct poller *poller; /* sweeps the page */
     uint32_t poller_index;
-    struct vm_client *clients; /* [client_count] */
-    size_t client_count;
+    int node; /* of the sweeping poller's memory */
+    enum vm_state state;
+    uint64_t clear_timeout_ns;
+    bool has_pci;
+    struct vm_client *clients[VM_CLIENTS_MAX]; /* [client_count] */
+    uint32_t client_count;
     struct page_source source;
     pid_t requester_pid; /* 0: nobody is attached */
-    bool is_stuck;       /* a poller did not answer; the page may still be in use */
+    bool is_stuck;
+    /* What events.c has told of. */
+    uint64_t counters_seen[PAGE_COUNTER_COUNT];
+    uint64_t settled_seen[PAGE_SETTLED_COUNT];
 };
 
-/* Opens a fresh page for the requester `pid` and starts to serve it. *descriptor stays the VM's.
- * -EBUSY: somebody is attached. -ETIMEDOUT: a poller is stuck. */
+/* Adds a VM to topology. -EEXIST: the name is taken. -EINVAL: name, vCPU count or poller. -ENOSPC:
+ * no place for another VM, there or on the poller. */
+int vm_create(struct topology *topology, const struct vm_options *options, struct vm **vm);
+
+/* Detaches, destroys all clients, then the page. Nothing of the VM is touched after. */
+int vm_destroy(struct vm *vm);
+
+/* -EINVAL: not STOPPED, RUNNING, PAUSED, respectively. */
+int vm_start(struct vm *vm);
+int vm_pause(struct vm *vm); /* new requests stay PENDING; those in flight are answered */
+int vm_resume(struct vm *vm);
+
+/* Gives the VM a fresh page for the requester `pid`, and power-on devices. *descriptor stays the
+ * VM's. -EEXIST: it has a page already. */
 int vm_attach(struct vm *vm, pid_t pid, int *descriptor);
 
-/* Abandons what is in flight and lets go of the page. */
+/* Abandons what is in flight, for whoever waited is gone, and lets go of the page. */
 void vm_detach(struct vm *vm);
 
-/* Takes on no more requests; what is in flight goes on. */
-int vm_pause(struct vm *vm);
+/*
+ * What a VM reset does to requests: while it lasts, new ones are answered with all-ones at once;
+ * clients get clear_timeout_ns to finish theirs; the rest is completed with all-ones, and their
+ * late answers are refused. Then normal service. Returns how many were completed for their clients,
+ * or a negative errno.
+ */
+int vm_clear(struct vm *vm);
+
+/* vm_clear, then every device at power-on. */
+int vm_reset(struct vm *vm);
 
 #endif

@@ -83,14 +83,19 @@ static void runs_on_its_cpu(void **state)
     guest_destroy(guest);
 }
 
-static void stopped_poller_answers_no_more(void **state)
+static void calls_of_a_poller_without_a_thread_are_made_here(void **state)
 {
     (void)state;
     struct guest *guest = guest_create((struct guest_options){.vcpus = 1});
+    int cpu = -1;
+    assert_int_equal(poller_call(guest->poller, read_cpu, &cpu, 1), 0);
+    assert_true(cpu >= 0);
     start_thread(guest);
     stop_thread(guest);
     assert_true(poller_is_gone(guest->poller));
-    assert_int_equal(poller_call(guest->poller, read_cpu, NULL, 1000000), -ETIMEDOUT);
+    cpu = -1;
+    assert_int_equal(poller_call(guest->poller, read_cpu, &cpu, 1), 0);
+    assert_true(cpu >= 0);
     guest_destroy(guest);
 }
 
@@ -99,6 +104,45 @@ static void wait_for_complete(struct guest *guest, uint32_t slot_index)
 {
     while (guest_state(guest, slot_index) != SLOT_COMPLETE)
         sched_yield();
+}
+
+/* A device that does not come back until it is told to. */
+static _Atomic bool stuck_is_over;
+
+static int stuck_handle(struct device *device, struct request *request)
+{
+    (void)device;
+    (void)request;
+    while (!atomic_load(&stuck_is_over))
+        sched_yield();
+    return 0;
+}
+
+static void set_flag(void *context)
+{
+    atomic_store((_Atomic bool *)context, true);
+}
+
+static void call_of_a_stuck_poller_is_taken_back(void **state)
+{
+    (void)state;
+    static const struct device_ops stuck_ops = {.name = "stuck", .handle = stuck_handle};
+    struct guest *guest = guest_create((struct guest_options){.vcpus = 1});
+    guest->device.device.ops = &stuck_ops;
+    atomic_store(&stuck_is_over, false);
+    start_thread(guest);
+    guest_ask(guest, 0, (struct guest_access){REQUEST_MMIO, REQUEST_READ, GUEST_MMIO, 8, 0});
+    while (guest_state(guest, 0) != SLOT_PROCESSING)
+        sched_yield();
+    _Atomic bool late = false, next = false;
+    assert_int_equal(poller_call(guest->poller, set_flag, &late, 1000000), -ETIMEDOUT);
+    atomic_store(&stuck_is_over, true);
+    wait_for_complete(guest, 0);
+    assert_int_equal(poller_call(guest->poller, set_flag, &next, TIMEOUT_NS), 0);
+    assert_true(next);
+    assert_false(late); /* never made after all */
+    stop_thread(guest);
+    guest_destroy(guest);
 }
 
 static uint64_t random_next(uint64_t *random)
@@ -311,7 +355,8 @@ int main(void)
         cmocka_unit_test(cpu_that_does_not_exist_is_refused),
         cmocka_unit_test(chosen_cpus_differ_while_there_are_some),
         cmocka_unit_test(runs_on_its_cpu),
-        cmocka_unit_test(stopped_poller_answers_no_more),
+        cmocka_unit_test(calls_of_a_poller_without_a_thread_are_made_here),
+        cmocka_unit_test(call_of_a_stuck_poller_is_taken_back),
         cmocka_unit_test(row17_flapping_states_disturb_no_other_vm),
         cmocka_unit_test(row17_one_round_answers_each_slot_at_most_once),
         cmocka_unit_test(row18_page_rewritten_at_full_speed_disturbs_no_other_vm),

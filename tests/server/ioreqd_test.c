@@ -42,8 +42,7 @@ static void start_default(void)
     daemon_start(&ioreqd);
 }
 
-/* ---- usage and configuration --------------------------------------------------------------------
- */
+/* ---- usage and configuration ------------------------------------------------------------- */
 
 static void wrong_usage_exits_2(void **state)
 {
@@ -124,8 +123,7 @@ static void device_that_cannot_be_built_is_named(void **state)
     assert_true(daemon_file_has(ioreqd.err, "client console: cannot open file:/nowhere/at/all"));
 }
 
-/* ---- attaching ----------------------------------------------------------------------------------
- */
+/* ---- attaching --------------------------------------------------------------------------- */
 
 static void serves_what_it_was_configured_to(void **state)
 {
@@ -149,7 +147,7 @@ static void one_requester_at_a_time_and_the_next_finds_power_on_state(void **sta
     struct requester *second = NULL;
     char error[256] = "";
     assert_int_equal(requester_attach(ioreqd.socket, "guest", &second, error, sizeof(error)),
-                     -EBUSY);
+                     -EEXIST);
     assert_non_null(strstr(error, "plays the hypervisor of VM guest already"));
     assert_int_equal(requester_attach(ioreqd.socket, "nobody", &second, error, sizeof(error)),
                      -ENOENT);
@@ -278,8 +276,7 @@ static void socket_of_a_killed_server_is_replaced(void **state)
     assert_int_equal(daemon_stop(&ioreqd), 0);
 }
 
-/* ---- status -------------------------------------------------------------------------------------
- */
+/* ---- status ------------------------------------------------------------------------------ */
 
 static void status_tells_what_happened(void **state)
 {
@@ -303,8 +300,7 @@ static void status_tells_what_happened(void **state)
     assert_int_equal(daemon_stop(&ioreqd), 0);
 }
 
-/* ---- host faults --------------------------------------------------------------------------------
- */
+/* ---- host faults ------------------------------------------------------------------------- */
 
 static void forbid_locking(struct daemon *daemon)
 {

@@ -66,7 +66,7 @@ static uint64_t clock_read(struct device_harness *harness)
     return clock;
 }
 
-/* ---- refusals -------------------------------------------------------------------------------- */
+/* ---- refusals ---------------------------------------------------------------------------- */
 
 static void wrong_ranges_are_refused(void **state)
 {
@@ -117,7 +117,7 @@ static void unusable_nvram_files_are_refused(void **state)
     rmdir(folder);
 }
 
-/* ---- time ------------------------------------------------------------------------------------ */
+/* ---- time -------------------------------------------------------------------------------- */
 
 static void clock_begins_at_the_hosts_time_and_follows_ticks(void **state)
 {
@@ -275,7 +275,7 @@ static void released_divider_updates_after_half_a_second(void **state)
     assert_int_equal(clock_read(harness), 0x20240301115959);
 }
 
-/* ---- flags ----------------------------------------------------------------------------------- */
+/* ---- flags ------------------------------------------------------------------------------- */
 
 static void reading_c_clears_it(void **state)
 {
@@ -382,7 +382,7 @@ static void reset_disables_interrupts_and_keeps_the_rest(void **state)
     assert_int_equal(cmos_read(harness, 0x40), 0x99);
 }
 
-/* ---- memory and NVRAM ------------------------------------------------------------------------ */
+/* ---- memory and NVRAM -------------------------------------------------------------------- */
 
 static uint32_t cmos_read_16(struct device_harness *harness, uint8_t index)
 {

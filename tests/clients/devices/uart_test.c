@@ -55,7 +55,7 @@ static void output_drain(struct device_harness *harness)
         ;
 }
 
-/* ---- refusals -------------------------------------------------------------------------------- */
+/* ---- refusals ---------------------------------------------------------------------------- */
 
 static void too_small_a_range_is_refused(void **state)
 {
@@ -75,7 +75,7 @@ static void bad_stream_is_refused(void **state)
     device_harness_refusal(&harness, "uart", "stream: com1", EINVAL, "stream: 'com1'");
 }
 
-/* ---- registers ------------------------------------------------------------------------------- */
+/* ---- registers --------------------------------------------------------------------------- */
 
 static void reset_values_are_those_of_the_data_sheet(void **state)
 {
@@ -128,7 +128,7 @@ static void scratch_keeps_any_byte(void **state)
     }
 }
 
-/* ---- transmitter ----------------------------------------------------------------------------- */
+/* ---- transmitter ------------------------------------------------------------------------- */
 
 static void written_bytes_are_output(void **state)
 {
@@ -189,7 +189,7 @@ static void thr_empty_interrupt_waits_for_the_output(void **state)
     assert_int_equal(in(harness, IIR), 0x02);
 }
 
-/* ---- receiver -------------------------------------------------------------------------------- */
+/* ---- receiver ---------------------------------------------------------------------------- */
 
 static void typed_bytes_are_received_in_order(void **state)
 {
@@ -267,7 +267,7 @@ static void fcr_bits_need_the_enable_bit(void **state)
     assert_int_equal(in(*state, RBR), 'a');
 }
 
-/* ---- loopback, modem, priorities ------------------------------------------------------------- */
+/* ---- loopback, modem, priorities --------------------------------------------------------- */
 
 static void loopback_returns_bytes_and_cuts_the_line(void **state)
 {
@@ -358,7 +358,7 @@ static void reading_iir_clears_only_what_it_shows(void **state)
     assert_int_equal(in(*state, IIR), 0x02);
 }
 
-/* ---- widths, strides, streams ---------------------------------------------------------------- */
+/* ---- widths, strides, streams ------------------------------------------------------------ */
 
 static void wide_access_reaches_consecutive_registers(void **state)
 {

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "server/service.h"
+
+#include "server/image.h"
+#include "server/log.h"
+#include "server/stream.h"
+
+#include <string.h>
+
+int service_open(struct vm_client *client)
+{
+    struct device *device = client->client.device;
+    char announce[128];
+    int result = device ? stream_open(device, &client->stream, announce, sizeof(announce)) : 0;
+    if (result < 0)
+        log_error("client %s: cannot open %s: %s", client->client.name, device->stream,
+                  strerror(-result));
+    else if (client->stream && announce[0])
+        log_info("client %s: terminal at %s", client->client.name, announce);
+    return result;
+}
+
+static void save(struct vm_client *client)
+{
+    const struct device *device = client->client.device;
+    const struct device_image *image = device ? device->image : NULL;
+    int result = image ? image_save_if_changed(image, &client->image_saved) : 0;
+    if (result < 0 && !client->image_failed)
+        log_warning("client %s: cannot write %s: %s; trying again every second",
+                    client->client.name, image->path, strerror(-result));
+    client->image_failed = result < 0;
+}
+
+void service_close(struct vm_client *client)
+{
+    save(client);
+    stream_close(client->stream);
+    client->stream = NULL;
+}
+
+void services_pump(const struct topology *topology)
+{
+    for (size_t i = 0; i < topology->vm_count; i++)
+        for (uint32_t k = 0; k < topology->vms[i]->client_count; k++)
+            if (topology->vms[i]->clients[k]->stream)
+                stream_pump(topology->vms[i]->clients[k]->stream);
+}
+
+void services_save(const struct topology *topology)
+{
+    for (size_t i = 0; i < topology->vm_count; i++)
+        for (uint32_t k = 0; k < topology->vms[i]->client_count; k++)
+            save(topology->vms[i]->clients[k]);
+}
+
+void services_close(const struct topology *topology)
+{
+    for (size_t i = 0; i < topology->vm_count; i++)
+        for (uint32_t k = 0; k < topology->vms[i]->client_count; k++)
+            service_close(topology->vms[i]->clients[k]);
+}

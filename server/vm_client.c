@@ -1,0 +1,446 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "server/vm_client.h"
+
+#include "clients/external.h"
+#include "clients/inbox.h"
+#include "pollers/histogram.h"
+#include "pollers/memory.h"
+#include "pollers/ticks.h"
+#include "server/service.h"
+#include "server/topology.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+/* A VM has 16 slots, so an inbox can hold each request four times over: what a reset settled may
+ * still lie in it. */
+#define INBOX_CAPACITY 64
+
+/* ---- a handler as a device --------------------------------------------------------------- */
+
+struct handler_device {
+    struct device device;
+    int (*handle)(void *context, struct request *request);
+    void *context;
+};
+
+static int handler_handle(struct device *device, struct request *request)
+{
+    struct handler_device *handler = (struct handler_device *)device;
+    return handler->handle(handler->context, request);
+}
+
+static void handler_destroy(struct device *device)
+{
+    free(device);
+}
+
+static const struct device_ops handler_ops = {
+    .name = "handler",
+    .summary = "a function of the program's own",
+    .handle = handler_handle,
+    .destroy = handler_destroy,
+};
+
+static struct device *handler_create(const struct vm_client_options *options)
+{
+    struct handler_device *handler = calloc(1, sizeof(*handler));
+    if (!handler)
+        return NULL;
+    handler->device.ops = &handler_ops;
+    handler->handle = options->handle;
+    handler->context = options->context;
+    return &handler->device;
+}
+
+/* ---- the routers of a VM ----------------------------------------------------------------- */
+
+static void nothing(void *context)
+{
+    (void)context;
+}
+
+/* Publishes a router of all clients' ranges and frees the old one after the sweeping poller's
+ * quiescent point. */
+static int publish_router(struct vm *vm)
+{
+    size_t count = 0;
+    for (uint32_t i = 0; i < vm->client_count; i++)
+        count += vm->clients[i]->range_count;
+    struct router_range *ranges = calloc(count + 1, sizeof(*ranges));
+    if (!ranges)
+        return -ENOMEM;
+    size_t filled = 0;
+    for (uint32_t i = 0; i < vm->client_count; i++) {
+        const struct vm_client *client = vm->clients[i];
+        if (client->range_count)
+            memcpy(ranges + filled, client->ranges, client->range_count * sizeof(*ranges));
+        filled += client->range_count;
+    }
+    struct router *old = vm->router, *new = NULL;
+    int result = router_create(ranges, count, vm->node, &new, NULL);
+    free(ranges);
+    if (result < 0)
+        return result;
+    vm->router = new;
+    /* Release: pairs with the poller's acquire; the tree is complete before it is seen. */
+    atomic_store_explicit(&vm->page->router, new, memory_order_release);
+    result = poller_call(vm->poller, nothing, NULL, VM_CALL_TIMEOUT_NS);
+    if (result == 0)
+        router_destroy(old);
+    else
+        vm->is_stuck = true; /* and may still look into the old one: it is left alone */
+    return result;
+}
+
+static bool is_range_valid(uint32_t type, uint64_t first, uint64_t last)
+{
+    uint64_t space_last = type == REQUEST_PORTIO   ? PORT_LAST
+                          : type == REQUEST_PCICFG ? PCICFG_LAST
+                                                   : UINT64_MAX;
+    return type < ROUTER_TREES && first <= last && last <= space_last;
+}
+
+int vm_client_add_range(struct vm_client *client, uint32_t type, uint64_t first, uint64_t last,
+                        uint32_t priority)
+{
+    if (!is_range_valid(type, first, last))
+        return -EINVAL;
+    struct router_range *ranges =
+        realloc(client->ranges, (client->range_count + 1) * sizeof(*ranges));
+    if (!ranges)
+        return -ENOMEM;
+    client->ranges = ranges;
+    ranges[client->range_count++] = (struct router_range){
+        .first = first,
+        .last = last,
+        .client = &client->client,
+        .type = type,
+        .range_index = client->next_range_index,
+        .priority = priority,
+    };
+    int result = publish_router(client->vm);
+    if (result < 0 && !client->vm->is_stuck)
+        client->range_count--;
+    else
+        client->next_range_index++;
+    return result;
+}
+
+int vm_client_delete_range(struct vm_client *client, uint32_t type, uint64_t first, uint64_t last)
+{
+    for (size_t i = 0; i < client->range_count; i++) {
+        struct router_range *range = &client->ranges[i];
+        if (range->type != type || range->first != first || range->last != last)
+            continue;
+        struct router_range deleted = *range;
+        *range = client->ranges[--client->range_count];
+        int result = publish_router(client->vm);
+        if (result < 0 && !client->vm->is_stuck) {
+            client->ranges[client->range_count++] = *range;
+            *range = deleted;
+        }
+        return result;
+    }
+    return -ENOENT;
+}
+
+/* Ranges of one client, taken out of those of its VM. */
+static int take_ranges(struct vm_client *client, const struct router_range *ranges, size_t count,
+                       struct router_range **taken, size_t *taken_count)
+{
+    *taken = calloc(count + 1, sizeof(**taken));
+    if (!*taken)
+        return -ENOMEM;
+    *taken_count = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (ranges[i].client != &client->client)
+            continue;
+        if (!is_range_valid(ranges[i].type, ranges[i].first, ranges[i].last))
+            return -EINVAL;
+        (*taken)[(*taken_count)++] = ranges[i];
+        if (client->next_range_index <= ranges[i].range_index)
+            client->next_range_index = ranges[i].range_index + 1;
+    }
+    return 0;
+}
+
+static void swap_ranges(struct vm *vm, struct router_range **ranges, size_t *counts)
+{
+    for (uint32_t i = 0; i < vm->client_count; i++) {
+        struct router_range *old = vm->clients[i]->ranges;
+        size_t old_count = vm->clients[i]->range_count;
+        vm->clients[i]->ranges = ranges[i];
+        vm->clients[i]->range_count = counts[i];
+        ranges[i] = old;
+        counts[i] = old_count;
+    }
+}
+
+int vm_set_ranges(struct vm *vm, const struct router_range *ranges, size_t count)
+{
+    struct router_range *taken[VM_CLIENTS_MAX] = {NULL};
+    size_t counts[VM_CLIENTS_MAX] = {0};
+    size_t taken_in_all = 0;
+    int result = count > ROUTER_RANGES_MAX ? -E2BIG : 0;
+    for (uint32_t i = 0; i < vm->client_count && result == 0; i++) {
+        result = take_ranges(vm->clients[i], ranges, count, &taken[i], &counts[i]);
+        taken_in_all += counts[i];
+    }
+    if (result == 0 && taken_in_all != count)
+        result = -EINVAL; /* a client of another VM */
+    if (result == 0) {
+        swap_ranges(vm, taken, counts);
+        result = publish_router(vm);
+        if (result < 0 && !vm->is_stuck)
+            swap_ranges(vm, taken, counts);
+    }
+    for (uint32_t i = 0; i < vm->client_count; i++)
+        free(taken[i]);
+    return result;
+}
+
+/* ---- the default client ------------------------------------------------------------------ */
+
+struct default_change {
+    struct page *page;
+    struct client *client;
+};
+
+static void set_default(void *context)
+{
+    struct default_change *change = context;
+    if (change->page->default_client)
+        change->page->default_client->is_default = false;
+    page_set_default_client(change->page, change->client);
+    if (change->client)
+        change->client->is_default = true;
+}
+
+int vm_set_default_client(struct vm *vm, struct vm_client *client)
+{
+    struct default_change change = {vm->page, client ? &client->client : NULL};
+    return poller_call(vm->poller, set_default, &change, VM_CALL_TIMEOUT_NS);
+}
+
+/* ---- life -------------------------------------------------------------------------------- */
+
+static int check_options(const struct vm *vm, const struct vm_client_options *options)
+{
+    size_t length = options->name ? strlen(options->name) : 0;
+    int answering = (options->device != NULL) + (options->handle != NULL) + options->is_external;
+    if (length < 1 || length > CLIENT_NAME_MAX || answering != 1 ||
+        (options->is_external && !options->is_default) ||
+        options->poller_index >= vm->topology->poller_count)
+        return -EINVAL;
+    for (uint32_t i = 0; i < vm->client_count; i++)
+        if (strcmp(vm->clients[i]->client.name, options->name) == 0)
+            return -EEXIST;
+    if (options->is_default && vm->page->default_client)
+        return -EEXIST;
+    return vm->client_count == VM_CLIENTS_MAX ? -ENOSPC : 0;
+}
+
+static void client_free(struct vm_client *client, bool with_device)
+{
+    struct device *device = client->client.device;
+    if (device && (with_device || device->ops == &handler_ops))
+        device->ops->destroy(device);
+    memory_free(client->client.external, sizeof(*client->client.external));
+    memory_free(client->inbox_memory, inbox_size_bytes(INBOX_CAPACITY));
+    memory_free(client->latency, sizeof(*client->latency));
+    free(client->ranges);
+    free(client);
+}
+
+static int client_build(struct vm_client *client, const struct vm_client_options *options)
+{
+    struct vm *vm = client->vm;
+    const struct topology_poller *home = &vm->topology->pollers[options->poller_index];
+    int node = memory_node_of_cpu(home->cpu);
+    client->poller = options->is_external ? vm->poller : home->poller;
+    client->poller_index = options->is_external ? vm->poller_index : options->poller_index;
+    snprintf(client->client.name, sizeof(client->client.name), "%s", options->name);
+    client->client.broken_after = options->broken_after;
+    client->client.device = options->handle ? handler_create(options) : options->device;
+    client->latency = memory_allocate(sizeof(*client->latency), node);
+    client->client.latency = client->latency;
+    if (!client->latency || (!options->is_external && !client->client.device))
+        return -ENOMEM;
+    if (options->is_external) {
+        client->client.external = memory_allocate(sizeof(*client->client.external), node);
+        return client->client.external ? 0 : -ENOMEM;
+    }
+    if (client->poller == vm->poller)
+        return 0;
+    client->inbox_memory = memory_allocate(inbox_size_bytes(INBOX_CAPACITY), node);
+    if (!client->inbox_memory)
+        return -ENOMEM;
+    client->client.inbox = inbox_init(client->inbox_memory, INBOX_CAPACITY);
+    return poller_add_inbox(client->poller, &client->client, vm->page);
+}
+
+int vm_client_create(struct vm *vm, const struct vm_client_options *options,
+                     struct vm_client **client)
+{
+    int result = check_options(vm, options);
+    if (result < 0)
+        return result;
+    struct vm_client *created = calloc(1, sizeof(*created));
+    if (!created)
+        return -ENOMEM;
+    created->vm = vm;
+    result = client_build(created, options);
+    if (result == 0 && options->is_default) {
+        result = vm_set_default_client(vm, created);
+        if (result < 0 && created->client.inbox)
+            poller_remove_inbox(created->poller, &created->client);
+    }
+    if (result < 0) {
+        client_free(created, false);
+        return result;
+    }
+    vm->clients[vm->client_count++] = created;
+    *client = created;
+    return 0;
+}
+
+static void forget_client(struct vm_client *client)
+{
+    struct vm *vm = client->vm;
+    for (uint32_t i = 0; i < vm->client_count; i++) {
+        if (vm->clients[i] != client)
+            continue;
+        vm->client_count--;
+        memmove(&vm->clients[i], &vm->clients[i + 1],
+                (vm->client_count - i) * sizeof(vm->clients[0]));
+        return;
+    }
+}
+
+static void settle_external(struct vm_client *client)
+{
+    struct request request;
+    for (uint32_t vcpu = 0; vcpu < client->vm->page->vcpu_count; vcpu++) {
+        uint64_t ticket = external_take(client->client.external, vcpu, &request);
+        if (ticket)
+            page_settle(client->vm->page, vcpu, ticket, UINT64_MAX);
+    }
+    /* Whoever waits sees is_destroying within a pause. */
+    while (atomic_load_explicit(&client->waiters, memory_order_acquire) > 0)
+        ticks_pause();
+}
+
+/* No more requests come: every entry of the inbox is handled by its poller, which is not stuck. */
+static int drain_inbox(struct vm_client *client)
+{
+    uint64_t deadline = ticks_now() + ticks_from_ns(VM_CALL_TIMEOUT_NS);
+    while (inbox_count(client->client.inbox) > 0) {
+        if (ticks_now() > deadline)
+            return -ETIMEDOUT;
+        int result = poller_call(client->poller, nothing, NULL, VM_CALL_TIMEOUT_NS);
+        if (result < 0)
+            return result;
+    }
+    return poller_remove_inbox(client->poller, &client->client);
+}
+
+int vm_client_destroy(struct vm_client *client)
+{
+    struct vm *vm = client->vm;
+    struct router_range *ranges = client->ranges;
+    size_t range_count = client->range_count;
+    atomic_store_explicit(&client->is_destroying, true, memory_order_release);
+    /* From here on nothing is routed to it: publish_router passed the sweeping poller's quiescent
+     * point, and so did vm_set_default_client. */
+    client->ranges = NULL;
+    client->range_count = 0;
+    int result = publish_router(vm);
+    if (result == 0 && vm->page->default_client == &client->client)
+        result = vm_set_default_client(vm, NULL);
+    if (result < 0) {
+        client->ranges = ranges;
+        client->range_count = range_count;
+        atomic_store_explicit(&client->is_destroying, false, memory_order_release);
+        return result; /* no memory for a router, or a poller that is stuck: the client stays */
+    }
+    free(ranges);
+    if (client->client.external)
+        settle_external(client);
+    if (client->client.inbox)
+        result = drain_inbox(client);
+    forget_client(client);
+    service_close(client);
+    if (result == 0)
+        client_free(client, true); /* else its poller is stuck in it: it stays, unreachable */
+    else
+        vm->is_stuck = true;
+    return result;
+}
+
+/* ---- external clients -------------------------------------------------------------------- */
+
+/* True if the request is on offer and still in flight: what a reset settled is stale. */
+static bool look(const struct vm_client *client, uint32_t vcpu, struct request *request)
+{
+    uint64_t ticket = external_look(client->client.external, vcpu, request);
+    return ticket && slot_record_word(&client->vm->page->records[vcpu]) == ticket;
+}
+
+/* A bit for each vCPU whose request waits. */
+static uint32_t waiting_now(const struct vm_client *client)
+{
+    uint32_t waiting = external_waiting(client->client.external), current = 0;
+    struct request request;
+    for (uint32_t vcpu = 0; vcpu < client->vm->page->vcpu_count; vcpu++)
+        if ((waiting >> vcpu & 1) && look(client, vcpu, &request))
+            current |= 1u << vcpu;
+    return current;
+}
+
+int vm_client_wait(struct vm_client *client, uint64_t timeout_ns, uint32_t *vcpus)
+{
+    if (!client->client.external)
+        return -EINVAL;
+    uint64_t deadline = ticks_now() + ticks_from_ns(timeout_ns);
+    atomic_fetch_add_explicit(&client->waiters, 1, memory_order_acquire);
+    int result = 0;
+    while ((*vcpus = waiting_now(client)) == 0 && result == 0) {
+        if (atomic_load_explicit(&client->is_destroying, memory_order_acquire))
+            result = -ENODEV;
+        else if (ticks_now() > deadline)
+            result = -ETIMEDOUT;
+        else {
+            struct timespec pause = {.tv_nsec = 20000};
+            nanosleep(&pause, NULL);
+        }
+    }
+    /* Release: pairs with settle_external; we do not touch the client any more. */
+    atomic_fetch_sub_explicit(&client->waiters, 1, memory_order_release);
+    return result;
+}
+
+int vm_client_look(struct vm_client *client, uint32_t vcpu, struct request *request)
+{
+    if (!client->client.external || vcpu >= client->vm->page->vcpu_count)
+        return -EINVAL;
+    return look(client, vcpu, request) ? 0 : -ENOENT;
+}
+
+int vm_client_finish(struct vm_client *client, uint32_t vcpu, uint64_t value)
+{
+    struct page *page = client->vm->page;
+    if (!client->client.external || vcpu >= page->vcpu_count)
+        return -EINVAL;
+    struct request request;
+    uint64_t ticket = external_take(client->client.external, vcpu, &request);
+    if (ticket && page_settle(page, vcpu, ticket, value)) {
+        histogram_record(client->latency, ticks_now() - request.arrival_ticks);
+        return 0;
+    }
+    atomic_fetch_add_explicit(&page->settled[PAGE_REFUSED], 1, memory_order_relaxed);
+    return -ENOENT;
+}

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * vm_client.h - the clients of a VM and their ranges, changed while requests flow.
+ *
+ * Flow:    vm_client_create -> vm_client_add_range... -> vm_client_delete_range... ->
+ *          vm_client_destroy. An external client waits, looks and finishes in between.
+ *
+ *          Ranges: a new router is built beside the old one and published by one pointer; the old
+ * one goes after the sweeping poller has passed a command, its quiescent point. That needs no
+ *          read-side code, no thread that registers itself and no system call on the poller, which
+ * its sandbox would punish; liburcu's QSBR would ask for the first two. A request is routed once,
+ *          by one table: it goes to exactly one client.
+ *
+ * Threads: control; wait, look and finish: the external client's one thread.
+ * Memory:  a client belongs to its VM; a device to its client.
+ * Errors:  negative errno; nothing half applied.
+ * Source:  Linux drivers/virt/acrn/ioreq.c (facts). Other than there, ranges of one priority may
+ * not overlap (-EEXIST), and deleting what is not there is -ENOENT.
+ */
+#ifndef SERVER_VM_CLIENT_H
+#define SERVER_VM_CLIENT_H
+
+#include "server/vm.h"
+
+struct histogram;
+struct stream;
+
+/* What answers. Exactly one of device, handle and is_external. */
+struct vm_client_options {
+    const char *name;      /* 1..15 characters */
+    uint32_t poller_index; /* where it lives; of no meaning for an external one */
+    bool is_default;       /* takes what no range matches */
+    bool is_external;      /* requests wait for vm_client_finish */
+    struct device *device; /* the client's after success, the caller's after failure */
+    int (*handle)(void *context, struct request *request); /* as device_ops.handle, on its poller */
+    void *context;
+    uint64_t broken_after; /* errors until the device is asked no more; 0: never */
+};
+
+struct vm_client {
+    struct client client;
+    struct vm *vm;
+    struct poller *poller; /* where it lives */
+    uint32_t poller_index;
+    void *inbox_memory; /* NULL: lives on the sweeping poller, or is external */
+    struct histogram *latency;
+    struct router_range *ranges; /* [range_count] */
+    size_t range_count;
+    uint32_t next_range_index;
+    _Atomic uint32_t waiters; /* threads inside vm_client_wait */
+    _Atomic bool is_destroying;
+    /* Control's part of a device, see service.h. */
+    struct stream *stream;
+    uint64_t image_saved;
+    bool image_failed;    /* said once, not every second */
+    uint64_t errors_seen; /* by events.c */
+};
+
+/* -EEXIST: the name is taken, or it is a second default client. -EINVAL: no name, too long a name,
+ * or not exactly one that answers; a client that is neither default nor has a handler is refused.
+ * -ENOSPC: VM_CLIENTS_MAX. */
+int vm_client_create(struct vm *vm, const struct vm_client_options *options,
+                     struct vm_client **client);
+
+/* Its ranges go first, then what it has in flight is settled: a device on another poller handles
+ * what lies in its inbox; an external client's requests are completed with all-ones, and whoever
+ * waits is woken. Requests that come meanwhile stay PENDING for no longer than a sweep. */
+int vm_client_destroy(struct vm_client *client);
+
+/* -EINVAL: last < first, beyond the type's space, or a type that is not routed by range. -EEXIST:
+ * it overlaps one of the same priority. -E2BIG: ROUTER_RANGES_MAX. Where priorities differ, the
+ * higher range owns the shared addresses, and an access must lie in what one range owns as a whole.
+ */
+int vm_client_add_range(struct vm_client *client, uint32_t type, uint64_t first, uint64_t last,
+                        uint32_t priority);
+
+/* Exactly that range of that client, or -ENOENT. */
+int vm_client_delete_range(struct vm_client *client, uint32_t type, uint64_t first, uint64_t last);
+
+/* Replaces the ranges of all clients of a VM at once: ranges [count] name clients of this VM. */
+int vm_set_ranges(struct vm *vm, const struct router_range *ranges, size_t count);
+
+/* Makes client the default one of its VM, or nobody (NULL). */
+int vm_set_default_client(struct vm *vm, struct vm_client *client);
+
+/* Waits until a request is there for the external client; *vcpus has a bit for each. -ENODEV: the
+ * client is being destroyed. -ETIMEDOUT. -EINVAL: not external. */
+int vm_client_wait(struct vm_client *client, uint64_t timeout_ns, uint32_t *vcpus);
+
+/* The request of vcpu, which stays in flight. -EINVAL: vcpu >= vCPU count. -ENOENT: none. */
+int vm_client_look(struct vm_client *client, uint32_t vcpu, struct request *request);
+
+/* Completes the request of vcpu; value answers a read. -EINVAL: vcpu >= vCPU count. -ENOENT: no
+ * request of this vCPU is in flight with this client (refused and counted). */
+int vm_client_finish(struct vm_client *client, uint32_t vcpu, uint64_t value);
+
+#endif
