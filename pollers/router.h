@@ -9,8 +9,9 @@
  *          The first addresses lie in the order a binary search visits them (Eytzinger), so a
  *          lookup has no unpredictable branch and its first steps share cache lines.
  * Errors:  ranges that run backwards, or overlap at the same priority, are refused. The whole
- * access must lie in one range, and in a part of it that no higher one covers; otherwise nothing is
- * found. Source:  Khuong and Morin, "Array layouts for comparison-based searching", 2017.
+ *          access must lie in one range, and in a part of it that no higher one covers; otherwise
+ *          nothing is found.
+ * Source:  Khuong and Morin, "Array layouts for comparison-based searching", 2017.
  */
 #ifndef POLLERS_ROUTER_H
 #define POLLERS_ROUTER_H

@@ -2,15 +2,16 @@
 /*
  * slot_record.h - who owns a slot, kept in private memory where the requester cannot reach it.
  *
- * Flow:    IDLE -> IN_FLIGHT (slot_record_open, at the claim) -> SETTLING (slot_record_win) -> IDLE
- *          (slot_record_close). The winner alone writes the slot.
+ * Flow:    IDLE -> IN_FLIGHT (slot_record_open, at the claim) -> SETTLING (slot_record_win) ->
+ *          IDLE (slot_record_close). The winner alone writes the slot.
  *
  *              open            win                close
  *      IDLE ---------> IN_FLIGHT ---------> SETTLING ---------> IDLE, next sequence
  *
  * Threads: open: the sweeping poller. win: anybody who holds the ticket: the poller that handled
- * the request, a reset, a shutdown; the compare-and-swap lets exactly one through. A ticket of an
- * earlier request never wins: its sequence is over. Memory:  one cache line a slot.
+ *          the request, a reset, a shutdown; the compare-and-swap lets exactly one through. A
+ *          ticket of an earlier request never wins: its sequence is over.
+ * Memory:  one cache line a slot.
  */
 #ifndef POLLERS_SLOT_RECORD_H
 #define POLLERS_SLOT_RECORD_H

@@ -3,12 +3,27 @@
 
 #include "server/log.h"
 #include "server/status.h"
+#include "server/vm_client.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define ARGUMENTS_MAX 6u
+
+/* A line taken apart at its blanks. */
+struct call {
+    const struct command_context *context;
+    pid_t pid;
+    bool is_poll; /* asked again */
+    uint32_t argument_count;
+    const char *arguments[ARGUMENTS_MAX];
+};
+
+/* ---- replies ------------------------------------------------------------------------------ */
 
 __attribute__((format(printf, 1, 2))) static struct command_reply reply_text(const char *format,
                                                                              ...)
@@ -32,31 +47,261 @@ struct command_reply command_error(int error, const char *format, ...)
     return reply_text("error %d %s\n", error, reason);
 }
 
-static struct command_reply attach(struct topology *topology, const char *name, pid_t pid)
+/* For operations whose result says everything. */
+static struct command_reply reply_result(int result, const char *what)
 {
-    struct vm *vm = topology_find_vm(topology, name);
+    return result < 0 ? command_error(-result, "%s: %s", what, strerror(-result))
+                      : reply_text("ok\n");
+}
+
+static struct command_reply reply_pending(void)
+{
+    return (struct command_reply){.is_pending = true, .descriptor = -1};
+}
+
+/* ---- arguments ---------------------------------------------------------------------------- */
+
+/* The VM that the first argument names; NULL with *reply filled. */
+static struct vm *find_vm(const struct call *call, struct command_reply *reply)
+{
+    struct vm *vm = topology_find_vm(call->context->topology, call->arguments[0]);
     if (!vm)
-        return command_error(ENOENT, "no VM is called %.64s", name);
+        *reply = command_error(ENOENT, "no VM is called %.64s", call->arguments[0]);
+    return vm;
+}
+
+/* The client that the first two name. */
+static struct vm_client *find_client(const struct call *call, struct command_reply *reply)
+{
+    struct vm *vm = find_vm(call, reply);
+    struct vm_client *client = vm ? topology_find_client(vm, call->arguments[1]) : NULL;
+    if (vm && !client)
+        *reply =
+            command_error(ENOENT, "VM %s has no client called %.64s", vm->name, call->arguments[1]);
+    return client;
+}
+
+static bool read_number(const char *text, uint64_t *number)
+{
+    char *end;
+    errno = 0;
+    *number = strtoull(text, &end, 0);
+    return errno == 0 && end != text && *end == '\0' && text[0] != '-';
+}
+
+static bool read_type(const char *text, uint32_t *type)
+{
+    static const char *const names[] = {"portio", "mmio", "pcicfg"};
+    for (*type = 0; *type < 3; (*type)++)
+        if (strcmp(text, names[*type]) == 0)
+            return true;
+    return false;
+}
+
+/* ---- VMs ---------------------------------------------------------------------------------- */
+
+static struct command_reply attach(const struct call *call)
+{
+    struct command_reply reply;
+    struct vm *vm = find_vm(call, &reply);
+    if (!vm)
+        return reply;
     int descriptor = -1;
-    int result = vm_attach(vm, pid, &descriptor);
+    int result = vm_attach(vm, call->pid, &descriptor);
     if (result == -EEXIST)
         return command_error(EEXIST, "process %d plays the hypervisor of VM %s already",
                              (int)vm->requester_pid, vm->name);
     if (result < 0)
-        return command_error(-result, "VM %s: %s", vm->name, strerror(-result));
-    struct command_reply reply = reply_text("ok vcpus=%u\n", vm->page->vcpu_count);
+        return reply_result(result, vm->name);
+    reply = reply_text("ok vcpus=%u\n", vm->page->vcpu_count);
     reply.descriptor = descriptor;
     reply.attached = vm;
-    log_info("vm %s: requester pid %d attached", vm->name, (int)pid);
+    log_info("vm %s: requester pid %d attached", vm->name, (int)call->pid);
     return reply;
 }
 
-static struct command_reply status(struct topology *topology, const char *form, pid_t pid)
+static struct command_reply with_vm(const struct call *call, int (*operation)(struct vm *vm))
 {
-    (void)pid;
-    bool as_json = strcmp(form, "json") == 0;
-    if (!as_json && form[0] != '\0')
+    struct command_reply reply;
+    struct vm *vm = find_vm(call, &reply);
+    return vm ? reply_result(operation(vm), call->arguments[0]) : reply;
+}
+
+static struct command_reply start(const struct call *call)
+{
+    return with_vm(call, vm_start);
+}
+
+static struct command_reply pause_vm(const struct call *call)
+{
+    return with_vm(call, vm_pause);
+}
+
+static struct command_reply resume(const struct call *call)
+{
+    return with_vm(call, vm_resume);
+}
+
+static struct command_reply destroy(const struct call *call)
+{
+    return with_vm(call, vm_destroy);
+}
+
+static struct command_reply clear_with(const struct call *call, int (*begin)(struct vm *vm))
+{
+    struct command_reply reply;
+    struct vm *vm = find_vm(call, &reply);
+    if (!vm)
+        return reply;
+    int result = call->is_poll ? 0 : begin(vm);
+    if (result == 0)
+        result = vm_clear_poll(vm);
+    if (result == -EAGAIN)
+        return reply_pending();
+    return result < 0 ? reply_result(result, vm->name) : reply_text("ok completed=%d\n", result);
+}
+
+static struct command_reply clear(const struct call *call)
+{
+    return clear_with(call, vm_clear_begin);
+}
+
+static struct command_reply reset(const struct call *call)
+{
+    return clear_with(call, vm_reset_begin);
+}
+
+/* ---- clients ------------------------------------------------------------------------------ */
+
+static struct command_reply client_create_external(const struct call *call)
+{
+    struct command_reply reply;
+    struct vm *vm = find_vm(call, &reply);
+    if (!vm)
+        return reply;
+    const struct vm_client_options options = {
+        .name = call->arguments[1], .is_default = true, .is_external = true};
+    struct vm_client *client;
+    return reply_result(vm_client_create(vm, &options, &client), call->arguments[1]);
+}
+
+static struct command_reply client_destroy(const struct call *call)
+{
+    struct command_reply reply;
+    struct vm_client *client = find_client(call, &reply);
+    return client ? reply_result(vm_client_destroy(client), call->arguments[1]) : reply;
+}
+
+struct range {
+    uint64_t first, last, priority;
+    uint32_t type;
+};
+
+/* TYPE FIRST LAST [PRIORITY] after VM and client. */
+static bool read_range(const struct call *call, struct range *range)
+{
+    range->priority = 0;
+    return read_type(call->arguments[2], &range->type) &&
+           read_number(call->arguments[3], &range->first) &&
+           read_number(call->arguments[4], &range->last) &&
+           (call->argument_count < 6 ||
+            (read_number(call->arguments[5], &range->priority) && range->priority <= UINT32_MAX));
+}
+
+static struct command_reply range_add(const struct call *call)
+{
+    struct command_reply reply;
+    struct range range;
+    struct vm_client *client = find_client(call, &reply);
+    if (!client)
+        return reply;
+    if (!read_range(call, &range))
+        return command_error(EINVAL, "expected TYPE (portio, mmio, pcicfg) FIRST LAST [PRIORITY]");
+    int result =
+        vm_client_add_range(client, range.type, range.first, range.last, (uint32_t)range.priority);
+    if (result == -EEXIST)
+        return command_error(EEXIST, "it overlaps a range of the same priority; give it another");
+    return reply_result(result, call->arguments[1]);
+}
+
+static struct command_reply range_delete(const struct call *call)
+{
+    struct command_reply reply;
+    struct range range;
+    struct vm_client *client = find_client(call, &reply);
+    if (!client)
+        return reply;
+    if (call->argument_count > 5 || !read_range(call, &range))
+        return command_error(EINVAL, "expected TYPE (portio, mmio, pcicfg) FIRST LAST");
+    int result = vm_client_delete_range(client, range.type, range.first, range.last);
+    if (result == -ENOENT)
+        return command_error(ENOENT, "client %s has no such range", client->client.name);
+    return reply_result(result, call->arguments[1]);
+}
+
+/* One line for each request that waits for an external client: what it would see in the page. */
+static struct command_reply client_attach(const struct call *call)
+{
+    struct command_reply reply;
+    struct vm_client *client = find_client(call, &reply);
+    if (!client)
+        return call->is_poll ? command_error(ENODEV, "the client is being destroyed") : reply;
+    uint32_t vcpus;
+    int result = vm_client_wait(client, 0, &vcpus);
+    if (result == -ETIMEDOUT)
+        return reply_pending();
+    if (result < 0)
+        return reply_result(result, "attach");
+    char *text = NULL;
+    size_t length;
+    FILE *out = open_memstream(&text, &length);
+    if (!out)
+        return command_error(ENOMEM, "no memory");
+    fputs("ok\n", out);
+    static const char *const types[] = {"portio", "mmio", "pcicfg", "wp"};
+    for (uint32_t vcpu = 0; vcpu < SLOT_COUNT; vcpu++) {
+        struct request request;
+        if ((vcpus >> vcpu & 1) && vm_client_look(client, vcpu, &request) == 0)
+            fprintf(out,
+                    "vcpu=%u type=%s direction=%s address=0x%" PRIx64 " size=%u value=0x%" PRIx64
+                    "\n",
+                    vcpu, types[request.type], request_is_read(&request) ? "read" : "write",
+                    request.address, request.size_bytes, request.value);
+    }
+    return (struct command_reply){.text = fclose(out) == 0 ? text : NULL, .descriptor = -1};
+}
+
+static struct command_reply notify_finish(const struct call *call)
+{
+    struct command_reply reply;
+    struct vm_client *client = find_client(call, &reply);
+    uint64_t vcpu, value = UINT64_MAX;
+    if (!client)
+        return reply;
+    if (!read_number(call->arguments[2], &vcpu) ||
+        (call->argument_count > 3 && !read_number(call->arguments[3], &value)))
+        return command_error(EINVAL, "expected VCPU [VALUE]");
+    int result = vcpu > UINT32_MAX ? -EINVAL : vm_client_finish(client, (uint32_t)vcpu, value);
+    if (result == -ENOENT)
+        return command_error(ENOENT, "no request of that vCPU is in flight with this client");
+    return reply_result(result, "notify-finish");
+}
+
+/* ---- the server --------------------------------------------------------------------------- */
+
+static struct command_reply reload(const struct call *call)
+{
+    int result = call->context->reload ? reload_run(call->context->reload) : -EOPNOTSUPP;
+    return result < 0 ? command_error(-result, "the old configuration stays; see the server's log")
+                      : reply_text("ok\n");
+}
+
+static struct command_reply status(const struct call *call)
+{
+    bool as_json = call->argument_count == 1 && strcmp(call->arguments[0], "json") == 0;
+    if (call->argument_count == 1 && !as_json)
         return command_error(EINVAL, "expected: status [json]");
+    struct topology *topology = call->context->topology;
     char *text = as_json ? status_json(topology) : status_text(topology);
     if (!text)
         return command_error(ENOMEM, "no memory");
@@ -65,17 +310,64 @@ static struct command_reply status(struct topology *topology, const char *form, 
     return reply;
 }
 
-struct command_reply command_run(struct topology *topology, char *line, pid_t pid)
+/* ---- the table ---------------------------------------------------------------------------- */
+
+static const struct command {
+    const char *name;
+    const char *usage;
+    uint32_t minimum, maximum; /* arguments */
+    struct command_reply (*run)(const struct call *call);
+} commands[] = {
+    {"attach", "VM", 1, 1, attach},
+    {"status", "[json]", 0, 1, status},
+    {"reload", "", 0, 0, reload},
+    {"vm-destroy", "VM", 1, 1, destroy},
+    {"vm-start", "VM", 1, 1, start},
+    {"vm-pause", "VM", 1, 1, pause_vm},
+    {"vm-resume", "VM", 1, 1, resume},
+    {"vm-clear", "VM", 1, 1, clear},
+    {"vm-reset", "VM", 1, 1, reset},
+    {"client-create-external", "VM CLIENT", 2, 2, client_create_external},
+    {"client-destroy", "VM CLIENT", 2, 2, client_destroy},
+    {"client-attach", "VM CLIENT", 2, 2, client_attach},
+    {"notify-finish", "VM CLIENT VCPU [VALUE]", 3, 4, notify_finish},
+    {"range-add", "VM CLIENT TYPE FIRST LAST [PRIORITY]", 5, 6, range_add},
+    {"range-delete", "VM CLIENT TYPE FIRST LAST", 5, 5, range_delete},
+};
+
+static struct command_reply dispatch(const struct command_context *context, const char *line,
+                                     pid_t pid, bool is_poll)
 {
-    static const struct {
-        const char *name;
-        struct command_reply (*run)(struct topology *topology, const char *argument, pid_t pid);
-    } commands[] = {{"attach", attach}, {"status", status}};
-    char *argument = strchr(line, ' ');
-    if (argument)
-        *argument++ = '\0';
-    for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
-        if (strcmp(line, commands[i].name) == 0)
-            return commands[i].run(topology, argument ? argument : "", pid);
-    return command_error(EINVAL, "unknown command; expected attach VM or status [json]");
+    struct call call = {.context = context, .pid = pid, .is_poll = is_poll};
+    char *copy = strdup(line), *rest = NULL;
+    if (!copy)
+        return (struct command_reply){.descriptor = -1};
+    const char *name = strtok_r(copy, " ", &rest);
+    uint32_t count = 0;
+    for (char *each = strtok_r(NULL, " ", &rest); each; each = strtok_r(NULL, " ", &rest))
+        if (count++ < ARGUMENTS_MAX)
+            call.arguments[count - 1] = each;
+    call.argument_count = count;
+    struct command_reply reply = command_error(EINVAL, "unknown command; see ioreqctl --help");
+    for (size_t i = 0; name && i < sizeof(commands) / sizeof(commands[0]); i++) {
+        if (strcmp(name, commands[i].name) != 0)
+            continue;
+        free(reply.text);
+        reply = count >= commands[i].minimum && count <= commands[i].maximum
+                    ? commands[i].run(&call)
+                    : command_error(EINVAL, "expected: %s %s", commands[i].name, commands[i].usage);
+        break;
+    }
+    free(copy);
+    return reply;
+}
+
+struct command_reply command_run(const struct command_context *context, const char *line, pid_t pid)
+{
+    return dispatch(context, line, pid, false);
+}
+
+struct command_reply command_poll(const struct command_context *context, const char *line)
+{
+    return dispatch(context, line, 0, true);
 }

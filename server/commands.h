@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * commands.h - what a peer may ask on ioreqd's socket, one line each.
+ * commands.h - what a peer may ask on ioreqd's socket, one line each: every operation of vm.h and
+ * vm_client.h, under the name it has there.
  *
- *              attach VM        -> ok vcpus=N      with the page's descriptor; the VM is the peer's
- *                                                  until the connection ends
- *              status [json]    -> ok, then the table or JSON
- *              anything else    -> error ERRNO TEXT
- *
+ * Flow:    a line -> command_run -> a reply: `ok`, `ok TEXT`, or `error ERRNO TEXT`, and for some
+ *          commands more lines. An operation that has to wait is asked again by command_poll,
+ *          until it has its reply; control itself never waits.
  * Threads: control.
  * Memory:  the reply's text is the caller's to free(); the descriptor stays the VM's.
  * Errors:  are replies; text is NULL only without memory.
@@ -14,16 +13,28 @@
 #ifndef SERVER_COMMANDS_H
 #define SERVER_COMMANDS_H
 
+#include "server/reload.h"
 #include "server/topology.h"
 
 struct command_reply {
+    bool is_pending; /* no reply yet: ask again */
     char *text;
     int descriptor;      /* goes with the first byte; -1: none */
     struct vm *attached; /* NULL: none */
 };
 
-/* Runs line, which it takes apart, for the peer `pid`. */
-struct command_reply command_run(struct topology *topology, char *line, pid_t pid);
+/* Whom commands work on. */
+struct command_context {
+    struct topology *topology;
+    struct reload *reload;
+};
+
+/* Runs line, which stays as it is, for the peer `pid`. */
+struct command_reply command_run(const struct command_context *context, const char *line,
+                                 pid_t pid);
+
+/* For a line whose reply was pending. */
+struct command_reply command_poll(const struct command_context *context, const char *line);
 
 /* A reply that says no. */
 __attribute__((format(printf, 2, 3))) struct command_reply command_error(int error,

@@ -5,18 +5,19 @@
  * Flow:    connection_open -> line -> command_run -> reply -> the end; a peer that attached to a VM
  *          stays until it leaves.
  * Threads: control. Never waits for a peer: what it does not take is buffered, and a peer that is
- *          not done after CONNECTION_TIMEOUT_NS is cut, unless it is attached.
+ *          not done after CONNECTION_TIMEOUT_NS is cut, unless it is attached or waits for us. When
+ *          all places are taken, the one that has been silent for longest makes room.
  * Memory:  a connection frees itself when it ends.
  * Errors:  a peer's fault ends the peer's connection and nothing else.
  */
 #ifndef SERVER_CONNECTION_H
 #define SERVER_CONNECTION_H
 
+#include "server/commands.h"
 #include "server/event_loop.h"
-#include "server/topology.h"
 
 #define CONNECTIONS_MAX       64
-#define CONNECTION_LINE_BYTES 256
+#define CONNECTION_LINE_BYTES 16384
 #define CONNECTION_TIMEOUT_NS 5000000000ull
 
 struct connection;
@@ -24,7 +25,7 @@ struct connection;
 /* All connections of a server. */
 struct connections {
     struct event_loop *loop;
-    struct topology *topology;
+    struct command_context context;
     struct connection *first;
     uint32_t count;
     bool keep_vms; /* at the end of the server: a connection that ends leaves its VM alone */
@@ -33,7 +34,10 @@ struct connections {
 /* Takes descriptor, which it closes at the end, also when there is no place or memory. */
 void connection_open(struct connections *connections, int descriptor, pid_t pid);
 
-/* Cuts those that take too long. */
+/* Every few milliseconds: asks again for the replies that were pending. */
+void connections_poll(struct connections *connections);
+
+/* Once a second: cuts those that take too long. */
 void connections_tick(struct connections *connections);
 
 void connections_end(struct connections *connections);

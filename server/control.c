@@ -21,7 +21,7 @@
 
 struct control {
     struct topology *topology;
-    const struct config_server *server;
+    struct reload reload;
     struct event_loop *loop;
     struct listener *listener;
     uint64_t tick_count;
@@ -59,6 +59,8 @@ static void timer_ready(void *context, uint32_t events)
     if (read(control->timer_descriptor, &expirations, sizeof(expirations)) < 0)
         return;
     services_pump(control->topology);
+    topology_poll(control->topology);
+    listener_poll(control->listener);
     if (++control->tick_count % TICKS_PER_SECOND != 0)
         return;
     services_save(control->topology);
@@ -74,7 +76,7 @@ static void signal_ready(void *context, uint32_t events)
     if (read(control->signal_descriptor, &signal_info, sizeof(signal_info)) < 0)
         return;
     if (signal_info.ssi_signo == SIGHUP) {
-        log_info("SIGHUP: the configuration is read at start only; restart to apply a new one");
+        reload_run(&control->reload);
         return;
     }
     log_info("%s: settling what is in flight", strsignal((int)signal_info.ssi_signo));
@@ -102,7 +104,7 @@ static int watch_signals_and_timer(struct control *control)
 
 /* ---- life -------------------------------------------------------------------------------- */
 
-static int control_start(struct control *control)
+static int control_listen(struct control *control, const struct config_server *server)
 {
     int result = event_loop_create(&control->loop);
     if (result < 0) {
@@ -110,32 +112,46 @@ static int control_start(struct control *control)
                   result == -EPERM ? "; allow it with sysctl kernel.io_uring_disabled=0" : "");
         return result;
     }
-    result = watch_signals_and_timer(control);
-    if (result == 0)
-        result = topology_start(control->topology);
-    if (result < 0)
-        return result;
-    const char *path = control->server->socket;
-    result = listener_create(control->loop, control->topology, control->server, &control->listener);
+    result = listener_create(control->loop, server, &control->listener);
     if (result == -EADDRINUSE)
         log_error("another ioreqd answers on %s; stop it, or give this one its own server: socket",
-                  path);
+                  server->socket);
     else if (result < 0)
-        log_error("cannot listen on %s: %s", path, strerror(-result));
-    else
-        log_info("ready on %s", path);
+        log_error("cannot listen on %s: %s", server->socket, strerror(-result));
     return result;
 }
 
-int control_run(struct topology *topology, const struct config_server *server)
+static int control_start(struct control *control, const struct config *config)
+{
+    int result = control_listen(control, &config->server);
+    if (result == 0)
+        result = watch_signals_and_timer(control);
+    if (result == 0)
+        result = topology_populate(control->topology, config);
+    if (result == 0)
+        result = topology_start(control->topology);
+    const struct command_context context = {control->topology, &control->reload};
+    if (result == 0)
+        result = listener_start(control->listener, &context);
+    if (result == 0)
+        log_info("ready on %s", config->server.socket);
+    return result;
+}
+
+int control_run(struct topology *topology, const struct config *config,
+                const struct config_device_kind *kinds, size_t kind_count)
 {
     struct control control = {
         .topology = topology,
-        .server = server,
+        .reload = {.topology = topology,
+                   .first = config,
+                   .current = config,
+                   .kinds = kinds,
+                   .kind_count = kind_count},
         .signal_descriptor = -1,
         .timer_descriptor = -1,
     };
-    int result = control_start(&control);
+    int result = control_start(&control, config);
     if (result == 0)
         result = event_loop_run(control.loop);
     if (control.listener)
@@ -144,8 +160,9 @@ int control_run(struct topology *topology, const struct config_server *server)
         int settled = topology_settle(topology);
         result = result < 0 ? result : settled;
     }
-    listener_destroy(control.listener);
     services_close(topology);
+    listener_destroy(control.listener);
+    reload_fini(&control.reload);
     if (control.signal_descriptor >= 0)
         close(control.signal_descriptor);
     if (control.timer_descriptor >= 0)

@@ -2,18 +2,21 @@
 /*
  * control.h - the housekeeping thread: sockets, signals, timers, the devices' bytes.
  *
- * Flow:    control_run starts the pollers, serves until SIGTERM or SIGINT, settles what is in
- * flight and returns. Threads: the caller's, which becomes the one control thread. Errors:  one
- * line on stderr; negative errno.
+ * Flow:    control_run takes the socket, builds what config describes, starts the pollers, serves
+ *          until SIGTERM or SIGINT, settles what is in flight and returns. SIGHUP reads config's
+ *          file anew.
+ * Threads: the caller's, which becomes the one control thread.
+ * Errors:  one line on stderr; negative errno.
  */
 #ifndef SERVER_CONTROL_H
 #define SERVER_CONTROL_H
 
 #include "server/topology.h"
 
-/* Serves topology on server->socket. 0: ended in order. Signals must be blocked
+/* 0: ended in order. Signals must be blocked
  * (control_block_signals) before any thread exists. */
-int control_run(struct topology *topology, const struct config_server *server);
+int control_run(struct topology *topology, const struct config *config,
+                const struct config_device_kind *kinds, size_t kind_count);
 
 void control_block_signals(void);
 

@@ -3,7 +3,9 @@
  * device_options.h - carries the devices' option tables to config/ and the values back, since
  * neither folder may know the other.
  *
- * Threads: control. Memory: the caller frees what is returned. Errors: NULL: no memory.
+ * Threads: control.
+ * Memory:  the caller frees what is returned.
+ * Errors:  NULL: no memory.
  */
 #ifndef SERVER_DEVICE_OPTIONS_H
 #define SERVER_DEVICE_OPTIONS_H

@@ -5,10 +5,12 @@
 #include "server/log.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -19,6 +21,8 @@ struct listener {
     const struct config_server *server; /* not owned */
     struct event_watch *watch;          /* NULL: paused or stopped */
     int descriptor;
+    int lock;
+    bool is_bound;
     bool is_stopped;
     struct sockaddr_un address;
 };
@@ -85,55 +89,64 @@ static void make_folder(const char *path)
     }
 }
 
-/* A socket file whose server is gone is removed; anything else stays. */
-static int clear_path(const struct sockaddr_un *address)
+/* -EADDRINUSE: another server lives. */
+static int take_lock(struct listener *listener)
+{
+    char path[sizeof(listener->address.sun_path) + 8];
+    snprintf(path, sizeof(path), "%s.lock", listener->address.sun_path);
+    listener->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (listener->lock < 0)
+        return -errno;
+    if (flock(listener->lock, LOCK_EX | LOCK_NB) < 0)
+        return errno == EWOULDBLOCK ? -EADDRINUSE : -errno;
+    return 0;
+}
+
+/* We have the lock: a socket that lies there belongs to nobody. */
+static int clear_path(const char *path)
 {
     struct stat file;
-    if (lstat(address->sun_path, &file) < 0)
+    if (lstat(path, &file) < 0)
         return errno == ENOENT ? 0 : -errno;
     if (!S_ISSOCK(file.st_mode))
         return -EEXIST;
-    int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (probe < 0)
-        return -errno;
-    bool answers = connect(probe, (const struct sockaddr *)address, sizeof(*address)) == 0;
-    close(probe);
-    if (answers)
-        return -EADDRINUSE;
-    return unlink(address->sun_path) == 0 ? 0 : -errno;
+    return unlink(path) == 0 ? 0 : -errno;
 }
 
 static int listener_open(struct listener *listener)
 {
-    make_folder(listener->address.sun_path);
-    int result = clear_path(&listener->address);
+    const char *path = listener->address.sun_path;
+    make_folder(path);
+    int result = take_lock(listener);
+    if (result == 0)
+        result = clear_path(path);
     if (result < 0)
         return result;
     listener->descriptor = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (listener->descriptor < 0)
         return -errno;
-    if (bind(listener->descriptor, (struct sockaddr *)&listener->address,
-             sizeof(listener->address)) < 0)
-        return -errno;
     /* Whoever is allowed is decided by credentials; other users must be able to connect at all. */
-    bool has_others = listener->server->allowed_uid_count > 0;
-    chmod(listener->address.sun_path, has_others ? 0666 : 0600);
-    if (listen(listener->descriptor, CONNECTIONS_MAX) < 0)
-        return -errno;
-    return listener_watch(listener);
+    mode_t mask = umask(listener->server->allowed_uid_count > 0 ? 0111 : 0177);
+    int failed = bind(listener->descriptor, (struct sockaddr *)&listener->address,
+                      sizeof(listener->address));
+    int error = errno;
+    umask(mask);
+    if (failed)
+        return -error;
+    listener->is_bound = true;
+    return listen(listener->descriptor, CONNECTIONS_MAX) < 0 ? -errno : 0;
 }
 
-int listener_create(struct event_loop *loop, struct topology *topology,
-                    const struct config_server *server, struct listener **listener)
+int listener_create(struct event_loop *loop, const struct config_server *server,
+                    struct listener **listener)
 {
     const char *path = server->socket;
     struct listener *created = calloc(1, sizeof(*created));
     if (!created)
         return -ENOMEM;
     created->connections.loop = loop;
-    created->connections.topology = topology;
     created->server = server;
-    created->descriptor = -1;
+    created->descriptor = created->lock = -1;
     created->address.sun_family = AF_UNIX;
     int result = -ENAMETOOLONG;
     if (strlen(path) < sizeof(created->address.sun_path)) {
@@ -141,13 +154,22 @@ int listener_create(struct event_loop *loop, struct topology *topology,
         result = listener_open(created);
     }
     if (result < 0) {
-        if (created->descriptor >= 0)
-            close(created->descriptor);
-        free(created);
+        listener_destroy(created);
         return result;
     }
     *listener = created;
     return 0;
+}
+
+int listener_start(struct listener *listener, const struct command_context *context)
+{
+    listener->connections.context = *context;
+    return listener_watch(listener);
+}
+
+void listener_poll(struct listener *listener)
+{
+    connections_poll(&listener->connections);
 }
 
 void listener_tick(struct listener *listener)
@@ -172,7 +194,11 @@ void listener_destroy(struct listener *listener)
         return;
     listener_stop(listener);
     connections_end(&listener->connections);
-    unlink(listener->address.sun_path);
-    close(listener->descriptor);
+    if (listener->is_bound)
+        unlink(listener->address.sun_path);
+    if (listener->descriptor >= 0)
+        close(listener->descriptor);
+    if (listener->lock >= 0)
+        close(listener->lock); /* after the unlink: the path is ours until here */
     free(listener);
 }

@@ -2,24 +2,36 @@
 /*
  * listener.h - ioreqd's Unix socket: where it is, and who may connect.
  *
- * Flow:    listener_create -> peers become connections -> listener_stop -> listener_destroy.
+ * Flow:    listener_create, first of all, so that a second server is turned away before it touches
+ *          anything -> listener_start -> peers become connections -> listener_stop ->
+ *          listener_destroy.
  * Threads: control.
+ * Memory:  PATH.lock, locked for life, says whose PATH is; it stays behind, so that two servers
+ *          never lock two files of one name.
  * Errors:  peer credentials are taken at accept; a user who is not root, the server's own or in
- *          allowed_uids is refused. Without descriptors left, accepting pauses until the next tick;
- *          requests are served all the while.
+ *          allowed_uids is refused. Without descriptors left, accepting pauses until the next
+ *          tick; requests are served all the while.
  */
 #ifndef SERVER_LISTENER_H
 #define SERVER_LISTENER_H
 
+#include "server/commands.h"
 #include "server/event_loop.h"
-#include "server/topology.h"
 
 struct listener;
 
-/* Listens on server->socket, whose missing folder it makes and whose dead socket it replaces.
- * -EADDRINUSE: another ioreqd answers there. -EEXIST: the path is something else than a socket. */
-int listener_create(struct event_loop *loop, struct topology *topology,
-                    const struct config_server *server, struct listener **listener);
+/*
+ * Takes server->socket for this process, whose missing folder it makes and whose left-over socket
+ * it replaces. Peers may connect from now on; they are served after listener_start. -EADDRINUSE:
+ * another ioreqd has it. -EEXIST: the path is something else than a socket.
+ */
+int listener_create(struct event_loop *loop, const struct config_server *server,
+                    struct listener **listener);
+
+int listener_start(struct listener *listener, const struct command_context *context);
+
+/* Every few milliseconds. */
+void listener_poll(struct listener *listener);
 
 /* Once a second: cuts the silent, accepts again. */
 void listener_tick(struct listener *listener);

@@ -97,7 +97,8 @@ static int lock_memory(const struct config *config)
     return result;
 }
 
-static int serve(const struct config *config, struct placement *placement)
+static int serve(const struct config *config, struct placement *placement,
+                 const struct config_device_kind *kinds, size_t kind_count)
 {
     struct topology *topology = NULL;
     int result = lock_memory(config);
@@ -108,14 +109,13 @@ static int serve(const struct config *config, struct placement *placement)
         log_error("cannot build the pollers: %s", strerror(-result));
         return result;
     }
-    result = topology_populate(topology, config);
-    if (result == 0)
-        result = control_run(topology, &config->server);
+    result = control_run(topology, config, kinds, kind_count);
     topology_destroy(topology);
     return result;
 }
 
-static int check_and_serve(const struct arguments *arguments, struct config *config)
+static int check_and_serve(const struct arguments *arguments, struct config *config,
+                           const struct config_device_kind *kinds, size_t kind_count)
 {
     struct placement *placement = NULL;
     int result = placement_open(&placement);
@@ -135,7 +135,7 @@ static int check_and_serve(const struct arguments *arguments, struct config *con
                config->vm_count, config->client_count);
         exit_code = EXIT_OK;
     } else {
-        exit_code = serve(config, placement) < 0 ? EXIT_FAILED : EXIT_OK;
+        exit_code = serve(config, placement, kinds, kind_count) < 0 ? EXIT_FAILED : EXIT_OK;
     }
     placement_close(placement);
     return exit_code;
@@ -162,7 +162,7 @@ int main(int argc, char **argv)
                !config) {
         exit_code = EXIT_USAGE;
     } else {
-        exit_code = check_and_serve(&arguments, config);
+        exit_code = check_and_serve(&arguments, config, kinds, kind_count);
     }
     config_destroy(config);
     device_config_kinds_destroy(kinds);

@@ -3,9 +3,10 @@
  * report.h - builds one JSON object and turns it into text. jansson.
  *
  * Flow:    report_create -> members added, children returned -> report_text -> report_destroy
- * (root). Memory:  a child belongs to its parent; names and texts are copied; the result of
- * report_text is the caller's to free(). Errors:  no memory: NULL from report_create and
- * report_text; adding to NULL does nothing.
+ *          (root).
+ * Memory:  a child belongs to its parent; names and texts are copied; the result of report_text is
+ *          the caller's to free().
+ * Errors:  no memory: NULL from report_create and report_text; adding to NULL does nothing.
  */
 #ifndef SERVER_REPORT_H
 #define SERVER_REPORT_H

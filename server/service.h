@@ -3,8 +3,9 @@
  * service.h - what control does for the devices: it moves their bytes and keeps their images.
  *
  * Flow:    service_open with the client -> services_pump every few milliseconds, services_save
- * every second -> service_close before the client's device goes. Threads: control. Errors: negative
- * errno after one line on stderr.
+ *          every second -> service_close before the client's device goes.
+ * Threads: control.
+ * Errors:  negative errno after one line on stderr.
  */
 #ifndef SERVER_SERVICE_H
 #define SERVER_SERVICE_H

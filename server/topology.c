@@ -81,7 +81,7 @@ static int build_pollers(struct topology *topology, const struct config *config)
     return 0;
 }
 
-static int create_device(const struct config_client *from, struct device **device)
+int topology_create_device(const struct config_client *from, struct device **device)
 {
     const struct device_ops *ops = device_kinds[from->device];
     struct device_value *values = device_values(ops, from->values);
@@ -111,36 +111,23 @@ static int create_device(const struct config_client *from, struct device **devic
     return result;
 }
 
-int topology_add_client(struct vm *vm, const struct config *config, size_t client_index)
+int topology_create_client(struct vm *vm, const struct config_client *from, struct device *device,
+                           struct vm_client **client)
 {
-    const struct config_client *from = &config->clients[client_index];
-    struct device *device = NULL;
-    int result = create_device(from, &device);
-    if (result < 0)
-        return result;
     const struct vm_client_options options = {
         .name = from->name,
         .poller_index = from->poller,
-        .is_default = config->vms[from->vm].default_client == client_index,
         .device = device,
         .broken_after = from->broken_after,
     };
-    struct vm_client *client = NULL;
-    result = vm_client_create(vm, &options, &client);
-    if (result < 0) {
-        device->ops->destroy(device);
-        log_error("vm %s: client %s: %s", vm->name, from->name, strerror(-result));
-        return result;
-    }
-    result = service_open(client);
+    int result = vm_client_create(vm, &options, client);
     if (result < 0)
-        vm_client_destroy(client);
+        log_error("vm %s: client %s: %s", vm->name, from->name, strerror(-result));
     return result;
 }
 
-int topology_add_vm(struct topology *topology, const struct config *config, size_t vm_index)
+int topology_create_vm(struct topology *topology, const struct config_vm *from, struct vm **vm)
 {
-    const struct config_vm *from = &config->vms[vm_index];
     const struct vm_options options = {
         .name = from->name,
         .vcpus = from->vcpus,
@@ -148,30 +135,37 @@ int topology_add_vm(struct topology *topology, const struct config *config, size
         .clear_timeout_ns = from->clear_timeout_ns,
         .has_pci = from->pci,
     };
-    struct vm *vm = NULL;
-    int result = vm_create(topology, &options, &vm);
-    if (result < 0) {
-        log_error("vm %s: %s", from->name, strerror(-result));
-        return result;
-    }
-    for (size_t i = 0; i < config->client_count && result == 0; i++)
-        if (config->clients[i].vm == vm_index)
-            result = topology_add_client(vm, config, i);
+    int result = vm_create(topology, &options, vm);
     if (result < 0)
-        vm_destroy(vm);
+        log_error("vm %s: %s", from->name, strerror(-result));
     return result;
 }
 
+/* Where config describes that client of that VM, or NULL. */
+static const struct config_client *find_described(const struct config *config, const struct vm *vm,
+                                                  const struct vm_client *client)
+{
+    for (size_t i = 0; i < config->client_count; i++)
+        if (strcmp(config->clients[i].name, client->client.name) == 0 &&
+            strcmp(config->vms[config->clients[i].vm].name, vm->name) == 0)
+            return &config->clients[i];
+    return NULL;
+}
+
+/* ranges: NULL to count only. */
 static size_t gather_ranges(const struct vm *vm, const struct config *config,
                             struct router_range *ranges)
 {
     size_t count = 0;
-    for (size_t i = 0; i < config->client_count; i++) {
-        const struct config_client *from = &config->clients[i];
-        if (strcmp(config->vms[from->vm].name, vm->name) != 0)
-            continue;
-        struct vm_client *client = topology_find_client(vm, from->name);
-        for (uint32_t k = 0; client && k < from->range_count; k++, count++)
+    for (uint32_t i = 0; i < vm->client_count; i++) {
+        struct vm_client *client = vm->clients[i];
+        const struct config_client *from = find_described(config, vm, client);
+        /* Without a name: being replaced by one that has it, and its ranges. */
+        size_t own_count = from || client->client.name[0] == '\0' ? 0 : client->range_count;
+        for (size_t k = 0; k < own_count; k++, count++)
+            if (ranges)
+                ranges[count] = client->ranges[k];
+        for (uint32_t k = 0; from && k < from->range_count; k++, count++)
             if (ranges)
                 ranges[count] = (struct router_range){
                     .first = from->ranges[k].first,
@@ -185,29 +179,67 @@ static size_t gather_ranges(const struct vm *vm, const struct config *config,
     return count;
 }
 
+/* NULL: no memory. */
+static struct router_range *wanted_ranges(const struct vm *vm, const struct config *config,
+                                          size_t *count)
+{
+    *count = gather_ranges(vm, config, NULL);
+    struct router_range *ranges = calloc(*count + 1, sizeof(*ranges));
+    if (ranges)
+        gather_ranges(vm, config, ranges);
+    return ranges;
+}
+
 int topology_apply_ranges(struct vm *vm, const struct config *config)
 {
-    size_t count = gather_ranges(vm, config, NULL);
-    struct router_range *ranges = calloc(count + 1, sizeof(*ranges));
-    if (!ranges)
-        return -ENOMEM;
-    gather_ranges(vm, config, ranges);
-    int result = vm_set_ranges(vm, ranges, count);
+    size_t count;
+    struct router_range *ranges = wanted_ranges(vm, config, &count);
+    int result = ranges ? vm_set_ranges(vm, ranges, count) : -ENOMEM;
     free(ranges);
     return result;
+}
+
+int topology_check_ranges(const struct vm *vm, const struct config *config)
+{
+    size_t count;
+    struct router *router = NULL;
+    struct router_range *ranges = wanted_ranges(vm, config, &count);
+    int result = ranges ? router_create(ranges, count, vm->node, &router, NULL) : -ENOMEM;
+    router_destroy(router);
+    free(ranges);
+    return result;
+}
+
+static int populate_vm(struct topology *topology, const struct config *config, size_t vm_index)
+{
+    struct vm *vm;
+    int result = topology_create_vm(topology, &config->vms[vm_index], &vm);
+    for (size_t i = 0; i < config->client_count && result == 0; i++) {
+        struct device *device = NULL;
+        struct vm_client *client;
+        if (config->clients[i].vm != vm_index)
+            continue;
+        result = topology_create_device(&config->clients[i], &device);
+        if (result < 0)
+            return result;
+        result = topology_create_client(vm, &config->clients[i], device, &client);
+        if (result < 0)
+            device->ops->destroy(device);
+        else
+            result = service_open(client);
+        if (result == 0 && config->vms[vm_index].default_client == i)
+            result = vm_set_default_client(vm, client);
+    }
+    if (result == 0)
+        result = topology_apply_ranges(vm, config);
+    return result < 0 ? result : vm_start(vm);
 }
 
 int topology_populate(struct topology *topology, const struct config *config)
 {
     int result = 0;
-    for (size_t i = 0; i < config->vm_count && result == 0; i++) {
-        result = topology_add_vm(topology, config, i);
-        struct vm *vm = topology_find_vm(topology, config->vms[i].name);
-        if (result == 0)
-            result = topology_apply_ranges(vm, config);
-        if (result == 0)
-            result = vm_start(vm);
-    }
+    for (size_t i = 0; i < config->vm_count && result == 0; i++)
+        result = populate_vm(topology, config, i);
     return result;
 }
 

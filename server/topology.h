@@ -63,14 +63,19 @@ void topology_check(struct config *config, const struct placement *placement,
 int topology_create(const struct config *config, struct placement *placement,
                     struct topology **topology);
 
-/* A VM and its clients, or one client, as config describes them; errors are told on stderr. Ranges
- * are not part of it: they go in together, by topology_apply_ranges. */
-int topology_add_vm(struct topology *topology, const struct config *config, size_t vm_index);
-int topology_add_client(struct vm *vm, const struct config *config, size_t client_index);
+/* A VM, a device, a client, as the configuration describes them; errors are told on stderr. Ranges
+ * go in together, by topology_apply_ranges. device is the client's after success. */
+int topology_create_vm(struct topology *topology, const struct config_vm *from, struct vm **vm);
+int topology_create_device(const struct config_client *from, struct device **device);
+int topology_create_client(struct vm *vm, const struct config_client *from, struct device *device,
+                           struct vm_client **client);
 
 /* The ranges of all clients of a VM, swapped at once to what config says of them. A client that
  * config does not name keeps none. */
 int topology_apply_ranges(struct vm *vm, const struct config *config);
+
+/* The same without doing it: what topology_apply_ranges would return. */
+int topology_check_ranges(const struct vm *vm, const struct config *config);
 
 /* Everything that config describes: VMs, clients, ranges; the VMs run as soon as they have a page.
  */
@@ -78,6 +83,9 @@ int topology_populate(struct topology *topology, const struct config *config);
 
 /* Starts every poller. What will hurt latency is said here. */
 int topology_start(struct topology *topology);
+
+/* Every few milliseconds: VM resets that are under way. */
+void topology_poll(struct topology *topology);
 
 /* Takes on no more requests, waits up to settle_ns for those in flight, completes the rest with
  * all-ones, and stops the pollers. -ETIMEDOUT: a poller is stuck. */

@@ -77,3 +77,9 @@ int topology_settle(struct topology *topology)
     }
     return result;
 }
+
+void topology_poll(struct topology *topology)
+{
+    for (size_t i = 0; i < topology->vm_count; i++)
+        vm_clear_poll(topology->vms[i]);
+}

@@ -242,33 +242,70 @@ void vm_detach(struct vm *vm)
 
 /* ---- reset ------------------------------------------------------------------------------- */
 
-static void wait_for_clients(struct vm *vm)
+int vm_clear_begin(struct vm *vm)
 {
-    uint64_t deadline = ticks_now() + ticks_from_ns(vm->clear_timeout_ns);
-    while (page_in_flight(vm->page) > 0 && ticks_now() < deadline) {
+    if (vm->is_stuck)
+        return -ETIMEDOUT;
+    if (vm->is_clearing)
+        return 0;
+    int result = call(vm, vm->poller, begin_clearing, vm);
+    if (result < 0)
+        return result;
+    vm->is_clearing = true;
+    vm->clear_deadline_ticks = ticks_now() + ticks_from_ns(vm->clear_timeout_ns);
+    return 0;
+}
+
+int vm_reset_begin(struct vm *vm)
+{
+    int result = vm_clear_begin(vm);
+    if (result == 0)
+        vm->resets_devices = true;
+    return result;
+}
+
+/* Nothing is in flight, or what is has had its time. */
+static int finish_clear(struct vm *vm)
+{
+    int settled = (int)page_settle_all(vm->page);
+    int result = 0;
+    if (vm->resets_devices)
+        result = reset_devices(vm);
+    if (result == 0)
+        result = call(vm, vm->poller, end_clearing, vm);
+    vm->is_clearing = false;
+    vm->resets_devices = false;
+    return result < 0 ? result : settled;
+}
+
+int vm_clear_poll(struct vm *vm)
+{
+    if (!vm->is_clearing)
+        return vm->clear_result;
+    if (page_in_flight(vm->page) > 0 && ticks_now() < vm->clear_deadline_ticks)
+        return -EAGAIN;
+    vm->clear_result = finish_clear(vm);
+    return vm->clear_result;
+}
+
+static int wait_for_clear(struct vm *vm)
+{
+    int result;
+    while ((result = vm_clear_poll(vm)) == -EAGAIN) {
         struct timespec pause = {.tv_nsec = 20000};
         nanosleep(&pause, NULL);
     }
+    return result;
 }
 
 int vm_clear(struct vm *vm)
 {
-    if (vm->is_stuck)
-        return -ETIMEDOUT;
-    int result = call(vm, vm->poller, begin_clearing, vm);
-    if (result < 0)
-        return result;
-    wait_for_clients(vm);
-    int settled = (int)page_settle_all(vm->page);
-    result = call(vm, vm->poller, end_clearing, vm);
-    return result < 0 ? result : settled;
+    int result = vm_clear_begin(vm);
+    return result < 0 ? result : wait_for_clear(vm);
 }
 
 int vm_reset(struct vm *vm)
 {
-    int cleared = vm_clear(vm);
-    if (cleared < 0)
-        return cleared;
-    int result = reset_devices(vm);
-    return result < 0 ? result : cleared;
+    int result = vm_reset_begin(vm);
+    return result < 0 ? result : wait_for_clear(vm);
 }

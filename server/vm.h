@@ -59,6 +59,10 @@ struct vm {
     struct page_source source;
     pid_t requester_pid; /* 0: nobody is attached */
     bool is_stuck;
+    bool is_clearing;    /* between vm_clear_begin and the poll that ended it */
+    bool resets_devices; /* once it is cleared */
+    int clear_result;
+    uint64_t clear_deadline_ticks;
     /* What events.c has told of. */
     uint64_t counters_seen[PAGE_COUNTER_COUNT];
     uint64_t settled_seen[PAGE_SETTLED_COUNT];
@@ -93,5 +97,12 @@ int vm_clear(struct vm *vm);
 
 /* vm_clear, then every device at power-on. */
 int vm_reset(struct vm *vm);
+
+/* The same in steps, for a thread that must not wait: begin, then poll until it says other than
+ * -EAGAIN; polling a VM that is not cleared returns the last result. A second begin joins the
+ * first. */
+int vm_clear_begin(struct vm *vm);
+int vm_reset_begin(struct vm *vm);
+int vm_clear_poll(struct vm *vm);
 
 #endif

@@ -294,6 +294,8 @@ int vm_client_create(struct vm *vm, const struct vm_client_options *options,
         return -ENOMEM;
     created->vm = vm;
     result = client_build(created, options);
+    if (result == 0 && created->client.device && created->client.device->ops->reset)
+        created->client.device->ops->reset(created->client.device); /* nothing leads there yet */
     if (result == 0 && options->is_default) {
         result = vm_set_default_client(vm, created);
         if (result < 0 && created->client.inbox)

@@ -3,10 +3,11 @@
  * wire.h - the client's end of ioreqd's socket: short lines of text, and now and then a descriptor.
  *
  * Flow:    wire_connect -> wire_send_line -> wire_receive_line -> wire_parse_reply -> close, or
- * keep the connection: `attach` lives as long as it does. Threads: one at a time per descriptor; no
- * state of its own. Memory:  the caller's buffers; a received descriptor is the caller's to close.
- * Errors:  negative errno; every call ends within WIRE_TIMEOUT_MS; never SIGPIPE. A descriptor that
- *          nobody asked for, or that came with a bad line, is closed here.
+ *          keep the connection: `attach` lives as long as it does.
+ * Threads: one at a time per descriptor; no state of its own.
+ * Memory:  the caller's buffers; a received descriptor is the caller's to close.
+ * Errors:  negative errno; every call ends within WIRE_TIMEOUT_MS; never SIGPIPE. A descriptor
+ *          that nobody asked for, or that came with a bad line, is closed here.
  * Source:  unix(7), cmsg(3).
  */
 #ifndef SERVER_WIRE_H

@@ -2,10 +2,11 @@
 /*
  * device_stream.h - a device's end of a terminal or file: an option of kind STREAM becomes rings.
  *
- * Flow:    device_stream_init in create() -> the device pushes and pops bytes -> device_stream_fini
- * in destroy(). Threads: control. Memory:  fills in stream, output and input of the device;
- * device_stream_fini releases them. Errors:  a text that is no stream, or no memory: refused with
- * the reason, nothing kept.
+ * Flow:    device_stream_init in create() -> the device pushes and pops bytes ->
+ *          device_stream_fini in destroy().
+ * Threads: control.
+ * Memory:  fills in stream, output and input of the device; device_stream_fini releases them.
+ * Errors:  a text that is no stream, or no memory: refused with the reason, nothing kept.
  */
 #ifndef CLIENTS_DEVICES_DEVICE_STREAM_H
 #define CLIENTS_DEVICES_DEVICE_STREAM_H

@@ -4,9 +4,11 @@
  * what somebody typed.
  *
  * Flow:    volatile_answers_see with every access of a VM in order, after its answer; true marks
- * it. Threads: one at a time (the observer's lock). Memory:  the caller's; volatile_answers_init to
- * begin. Errors:  none. Source:  MC146818A data sheet (time registers, UIP, register C); TL16C550C
- * data sheet.
+ *          it.
+ * Threads: one at a time (the observer's lock).
+ * Memory:  the caller's; volatile_answers_init to begin.
+ * Errors:  none.
+ * Source:  MC146818A data sheet (time registers, UIP, register C); TL16C550C data sheet.
  *
  * Marked are:
  *   RTC   port 0x71 while the index (port 0x70, bits 0..6) is a time or date register, the century

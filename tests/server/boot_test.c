@@ -22,10 +22,7 @@ static int start(void **state)
     const char *const arguments[] = {BINARY_DIR "/ioreqd", "--config",    ioreqd.config,
                                      "--socket",           ioreqd.socket, NULL};
     daemon_spawn(&ioreqd, arguments);
-    while (access(ioreqd.socket, F_OK) != 0) {
-        assert_int_equal(waitpid(ioreqd.pid, NULL, WNOHANG), 0);
-        daemon_pause();
-    }
+    daemon_wait_until_ready(&ioreqd);
     return 0;
 }
 

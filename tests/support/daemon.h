@@ -9,6 +9,7 @@
 #define TESTS_SUPPORT_DAEMON_H
 
 #include "server/vm/requester.h"
+#include "server/wire.h"
 
 #include "clients/request.h"
 
@@ -139,13 +140,22 @@ static inline int daemon_wait(struct daemon *daemon)
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-/* Runs ioreqd --config until it answers on its socket. */
-static inline void daemon_start(struct daemon *daemon)
+/* True once the server replies on its socket. */
+static inline bool daemon_answers(const struct daemon *daemon)
 {
-    const char *const arguments[] = {BINARY_DIR "/ioreqd", "--config", daemon->config, NULL};
-    daemon_spawn(daemon, arguments);
-    /* Listening is the last thing it does at start. */
-    while (access(daemon->socket, F_OK) != 0) {
+    char line[WIRE_LINE_MAX] = "";
+    int server = wire_connect(daemon->socket);
+    if (server < 0)
+        return false;
+    bool answers = wire_send_line(server, "status") == 0 &&
+                   wire_receive_line(server, line, sizeof(line), NULL) == 0;
+    close(server);
+    return answers;
+}
+
+static inline void daemon_wait_until_ready(struct daemon *daemon)
+{
+    while (!daemon_answers(daemon)) {
         if (waitpid(daemon->pid, NULL, WNOHANG) != 0) {
             daemon->pid = 0;
             char command[128];
@@ -156,6 +166,13 @@ static inline void daemon_start(struct daemon *daemon)
         }
         daemon_pause();
     }
+}
+
+static inline void daemon_start(struct daemon *daemon)
+{
+    const char *const arguments[] = {BINARY_DIR "/ioreqd", "--config", daemon->config, NULL};
+    daemon_spawn(daemon, arguments);
+    daemon_wait_until_ready(daemon);
 }
 
 static inline int daemon_stop(struct daemon *daemon)
@@ -179,13 +196,7 @@ static inline struct requester *daemon_attach(const struct daemon *daemon, const
 {
     struct requester *requester = NULL;
     char error[256] = "";
-    int result = -1;
-    /* The socket exists a moment before it listens. */
-    for (int i = 0; i < 500 && result != 0; i++) {
-        result = requester_attach(daemon->socket, vm, &requester, error, sizeof(error));
-        if (result != 0)
-            daemon_pause();
-    }
+    int result = requester_attach(daemon->socket, vm, &requester, error, sizeof(error));
     if (result != 0)
         fail_msg("attach: %s", error);
     return requester;
