@@ -4,8 +4,9 @@
  *
  * Flow:    config_load: file -> libyaml events -> tree -> checks against tables of keys -> struct
  *          config. What only the machine can tell (does that CPU exist?) is checked by the server,
- *          which reports through config_report with the marks kept here.
- * Threads: control thread, before any other thread starts.
+ *          which reports through config_report with the marks kept here. config_load_fragment does
+ *          the same for one VM or client that an operation creates at run time.
+ * Threads: control thread.
  * Memory:  one struct config owns every string and array below it; config_destroy frees all.
  * Errors:  every problem of the file is reported, in file order, each with file:line:column, what
  *          was expected and, where it helps, a suggestion; nothing is half applied.
@@ -20,7 +21,7 @@
 #include <stdio.h>
 
 #define CONFIG_NAME_MAX         15
-#define CONFIG_FILE_BYTES_MAX   (4u * 1024u * 1024u) /* 65,536 ranges are 2 MiB of text */
+#define CONFIG_FILE_BYTES_MAX   (8u * 1024u * 1024u) /* 65,536 ranges are up to 5 MiB of text */
 #define CONFIG_NESTING_MAX      16
 #define CONFIG_POLLERS_MAX      16
 #define CONFIG_VMS_MAX          64
@@ -33,6 +34,11 @@
 #define CONFIG_SOCKET_BYTES_MAX 107 /* sun_path without its NUL */
 #define CONFIG_PORT_LAST        UINT64_C(0xffff)
 #define CONFIG_MMIO_LAST        UINT64_C(0xfffffffffffff) /* x86 has at most 52 address bits */
+#define CONFIG_PCICFG_LAST      UINT64_C(0xfffffff)       /* bus 255, device 31, function 7 */
+#define CONFIG_PCI_PORT_FIRST   UINT64_C(0xcf8)           /* configuration mechanism 1 */
+#define CONFIG_PCI_PORT_LAST    UINT64_C(0xcff)
+#define CONFIG_PRIORITY_MAX     1000
+#define CONFIG_BROKEN_AFTER_MAX 1000000
 
 /* Where a value stands in the file, both from 1; line 0: not in the file (a default). */
 struct config_mark {
@@ -90,7 +96,10 @@ struct config_value {
 
 enum config_idle { CONFIG_IDLE_SPIN, CONFIG_IDLE_PAUSE, CONFIG_IDLE_YIELD, CONFIG_IDLE_SLEEP };
 enum config_source { CONFIG_SOURCE_MEMFD };
-enum config_range_type { CONFIG_RANGE_PORTIO, CONFIG_RANGE_MMIO }; /* equal the ABI's 0 and 1 */
+
+/* Equal the ABI's 0, 1 and 2. Addresses of PCICFG: bus << 20 | device << 15 | function << 12 | reg.
+ */
+enum config_range_type { CONFIG_RANGE_PORTIO, CONFIG_RANGE_MMIO, CONFIG_RANGE_PCICFG };
 
 #define CONFIG_CPU_ANY UINT32_MAX /* the server chooses */
 
@@ -121,9 +130,11 @@ struct config_vm {
     enum config_source source;
     uint32_t poller;         /* index into pollers */
     uint32_t default_client; /* index into clients, or CONFIG_NO_CLIENT */
-    uint64_t clear_timeout_ns; /* what clients get to finish at a VM reset; 0: 100 ms */
-    bool pci; /* ports 0xcf8..0xcff are PCI configuration mechanism 1 */
+    uint64_t
+        clear_timeout_ns; /* what clients get to finish at a reset; default 100 ms, 1 ms..10 s */
+    bool pci;             /* ports 0xcf8..0xcff are the VM's own; default true */
     struct config_mark mark;
+    struct config_mark pci_mark;
 };
 #define CONFIG_NO_CLIENT UINT32_MAX
 
@@ -131,7 +142,7 @@ struct config_range {
     uint64_t first; /* inclusive */
     uint64_t last;  /* inclusive */
     enum config_range_type type;
-    uint32_t priority; /* where ranges overlap, the higher one owns the shared addresses */
+    uint32_t priority; /* where ranges overlap, the higher one owns; default 0, 0..1000 */
     struct config_mark mark;
 };
 
@@ -139,9 +150,9 @@ struct config_client {
     const char *name;
     uint32_t vm;                       /* index into vms */
     uint32_t poller;                   /* index into pollers; default: the VM's */
+    uint64_t broken_after;             /* errors, then it is asked no more; 0, the default: never */
     uint32_t device;                   /* index into the device kinds given to config_load */
     const struct config_value *values; /* [option_count of the kind] */
-    uint64_t broken_after; /* errors until the device is asked no more; 0: never */
     const struct config_range *ranges; /* [range_count] */
     size_t range_count;
     struct config_mark mark;
@@ -174,6 +185,40 @@ int config_load(const char *path, const struct config_device_kind *kinds, size_t
 int config_load_bytes(const char *name, const void *bytes, size_t size_bytes,
                       const struct config_device_kind *kinds, size_t kind_count, FILE *report,
                       struct config **config);
+
+/* ---- one VM or client, created at run time --------------------------------------------------- */
+
+/* What exists, for a fragment to refer to by name. */
+struct config_names {
+    const char *const *pollers; /* [poller_count] */
+    size_t poller_count;
+    const char *const *vms; /* [vm_count] */
+    size_t vm_count;
+};
+
+#define CONFIG_POLLER_OF_VM UINT32_MAX /* poller of a fragment's client that names none */
+
+/*
+ * One element of the file's list `section` ("vms" or "clients"), as text [size_bytes] in the same
+ * syntax: {name: x, vm: guest, device: uart, ranges: [...]}. *config then holds that VM or client
+ * alone, as vms[0] or clients[0]; its poller and vm index the arrays of names, which need to live
+ * during the call only. kinds must outlive *config. Problems are reported as
+ * <command>:line:column. Returns as config_load.
+ *
+ * Left to the caller, who knows what exists: a name in use, limits of a VM and the process,
+ * overlaps with other clients' ranges, config_range_is_pci_port where the VM has pci. A client
+ * without ranges is not refused, a VM's default_client can only be none: it has no clients yet.
+ */
+int config_load_fragment(const char *section, const char *text, size_t size_bytes,
+                         const struct config_names *names, const struct config_device_kind *kinds,
+                         size_t kind_count, FILE *report, struct config **config);
+
+/* True: no client of a VM with pci may have it, the VM answers there itself. */
+static inline bool config_range_is_pci_port(const struct config_range *range)
+{
+    return range->type == CONFIG_RANGE_PORTIO && range->first <= CONFIG_PCI_PORT_LAST &&
+           range->last >= CONFIG_PCI_PORT_FIRST;
+}
 
 /* Reports one more problem found by the server, in the same form, and counts it. */
 __attribute__((format(printf, 3, 4))) void

@@ -50,7 +50,7 @@ static int node_add(struct builder *builder, const yaml_event_t *event, enum doc
 {
     if (++builder->node_count > DOCUMENT_NODES_MAX)
         return refuse(builder, event->start_mark,
-                      "too many keys and values; expected at most 524288 in a file");
+                      "too many keys and values; expected at most 655360 in a file");
     struct document_node *node = arena_alloc(builder->arena, 1, sizeof(*node));
     if (!node)
         return -ENOMEM;

@@ -22,8 +22,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* 65,536 ranges are 7 nodes each: a mapping, three keys, three values. */
-#define DOCUMENT_NODES_MAX (8u * CONFIG_VM_RANGES_MAX)
+/* 65,536 ranges are 9 nodes each: a mapping, four keys, four values. */
+#define DOCUMENT_NODES_MAX (10u * CONFIG_VM_RANGES_MAX)
 
 enum document_kind { DOCUMENT_SCALAR = 1, DOCUMENT_SEQUENCE, DOCUMENT_MAPPING };
 

@@ -53,8 +53,36 @@ static int prepare_kinds(struct load *load)
     return 0;
 }
 
-/* 0 also when problems were reported: they are counted. */
-static int load_input(struct load *load)
+/* One VM or client instead of a file. */
+struct fragment {
+    enum file_row section;
+    const struct config_names *names;
+};
+
+static int build_file(struct load *load, const struct document_node *root)
+{
+    const struct schema_value *values =
+        schema_read(&load->context, "the file", file_keys, FILE_ROWS, root, root->mark);
+    return values ? sections_build(load, values) : -ENOMEM;
+}
+
+static int build_fragment(struct load *load, const struct document_node *root,
+                          const struct fragment *fragment)
+{
+    const struct schema_key *section = &file_keys[fragment->section];
+    struct schema_record record = {
+        .mark = root->mark,
+        .values = schema_read(&load->context, section->name, section->fields, section->field_count,
+                              root, root->mark),
+    };
+    if (!record.values)
+        return -ENOMEM;
+    return fragment->section == FILE_VMS ? sections_build_vm(load, &record, fragment->names)
+                                         : sections_build_client(load, &record, fragment->names);
+}
+
+/* fragment NULL: a file. 0 also when problems were reported: they are counted. */
+static int load_input(struct load *load, const struct fragment *fragment)
 {
     struct config_mark mark;
     char problem[120];
@@ -68,17 +96,16 @@ static int load_input(struct load *load)
     if (error)
         return error == -EINVAL ? 0 : error;
     if (!root || root->kind != DOCUMENT_MAPPING) {
+        const char *nothing = fragment ? "no content" : "the file has no content";
         problems_add(&load->problems, root ? root->mark : file_begin,
-                     "%s; expected a mapping with the keys pollers and vms",
-                     root ? "no mapping" : "the file has no content");
+                     "%s; expected a mapping with the %s", root ? "no mapping" : nothing,
+                     fragment ? "key name" : "keys pollers and vms");
         return 0;
     }
     error = prepare_kinds(load);
     if (error)
         return error;
-    const struct schema_value *values =
-        schema_read(&load->context, "the file", file_keys, FILE_ROWS, root, root->mark);
-    return values ? sections_build(load, values) : -ENOMEM;
+    return fragment ? build_fragment(load, root, fragment) : build_file(load, root);
 }
 
 /* Hands *config over, or destroys load. */
@@ -121,7 +148,7 @@ int config_load(const char *path, const struct config_device_kind *kinds, size_t
         load_destroy(load);
         return error;
     }
-    return load_finish(load, load_input(load), config);
+    return load_finish(load, load_input(load, NULL), config);
 }
 
 int load_bytes(const char *name, const void *bytes, size_t size_bytes,
@@ -135,7 +162,30 @@ int load_bytes(const char *name, const void *bytes, size_t size_bytes,
     int error = input_take(&load->input, bytes, size_bytes);
     if (error == -EFBIG)
         return load_too_large(load, config);
-    return load_finish(load, error ? error : load_input(load), config);
+    return load_finish(load, error ? error : load_input(load, NULL), config);
+}
+
+int config_load_fragment(const char *section, const char *text, size_t size_bytes,
+                         const struct config_names *names, const struct config_device_kind *kinds,
+                         size_t kind_count, FILE *report, struct config **config)
+{
+    bool is_vm = strcmp(section, file_keys[FILE_VMS].name) == 0;
+    bool is_client = strcmp(section, file_keys[FILE_CLIENTS].name) == 0;
+    struct fragment fragment = {.section = is_vm ? FILE_VMS : FILE_CLIENTS, .names = names};
+    *config = NULL;
+    struct load *load = load_create("<command>", kinds, kind_count, report, LOAD_MEMORY_BYTES_MAX);
+    if (!load)
+        return -ENOMEM;
+    if (!is_vm && !is_client) {
+        struct quote quote = quote_text(section, strlen(section));
+        problems_add(&load->problems, (struct config_mark){0},
+                     "%s cannot be created at run time; expected vms or clients", quote.text);
+        return load_finish(load, 0, config);
+    }
+    int error = input_take(&load->input, text, size_bytes);
+    if (error == -EFBIG)
+        return load_too_large(load, config);
+    return load_finish(load, error ? error : load_input(load, &fragment), config);
 }
 
 int config_load_bytes(const char *name, const void *bytes, size_t size_bytes,

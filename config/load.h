@@ -3,7 +3,8 @@
  * load.h - one load of a configuration file, from its bytes to struct config. Inside config/ only.
  *
  * Flow:    input_read, input_check -> document_parse -> schema_read (tables.h) -> sections_build
- *          -> device_options_read, ranges_read, ranges_check.
+ *          -> device_options_read, ranges_read, ranges_check. A fragment takes the same way with
+ *          the table of its section and sections_build_vm or sections_build_client.
  * Threads: control thread.
  * Memory:  struct load owns everything struct config points to; config is its first member, so
  *          that config_report and config_destroy find the rest.
@@ -16,7 +17,7 @@
 #include "config/config.h"
 #include "config/schema.h"
 
-/* Three times what 65,536 ranges need. */
+/* Twice what 65,536 ranges need. */
 #define LOAD_MEMORY_BYTES_MAX ((size_t)128 << 20)
 
 #define LOAD_NO_INDEX UINT32_MAX /* a reference that could not be resolved */
@@ -40,6 +41,12 @@ int load_bytes(const char *name, const void *bytes, size_t size_bytes,
 /* sections.c: fills load->config from the values [FILE_ROWS] of the file's top level. */
 int sections_build(struct load *load, const struct schema_value *values);
 
+/* sections.c: the one VM or client of a fragment, from the values of its mapping `record`. */
+int sections_build_vm(struct load *load, const struct schema_record *record,
+                      const struct config_names *names);
+int sections_build_client(struct load *load, const struct schema_record *record,
+                          const struct config_names *names);
+
 /* device_options.c: the kind's options as schema keys [option_count], or NULL. */
 const struct schema_key *device_options_keys(struct arena *arena,
                                              const struct config_device_kind *kind);
@@ -50,7 +57,8 @@ const struct config_value *device_options_read(struct load *load, uint32_t kind,
 
 /* ranges.c: the ranges of one client; those that are wrong are reported and left out. */
 int ranges_read(struct load *load, const struct schema_value *value, struct config_client *client);
-/* ranges.c: count and overlaps of each VM's ranges. O(n log n). */
-int ranges_check(struct load *load);
+/* ranges.c: count, overlaps and reserved ports of the ranges of VM `index`, which is vm, or NULL in
+ * a fragment. O(n log n). */
+int ranges_check(struct load *load, uint32_t index, const struct config_vm *vm);
 
 #endif

@@ -51,6 +51,7 @@ static void walk_keys(const struct walk *walk, const char *section, const struct
             .default_text = default_of(&keys[i]),
             .help = keys[i].help,
             .required = keys[i].required,
+            .unless = keys[i].unless,
         };
         walk->visit(&key, walk->context);
     }
@@ -111,8 +112,9 @@ static void print_key(const struct config_key *key, void *context)
         fprintf(stream, "\n%s%s%s\n", key->section, summary ? ": " : "", summary ? summary : "");
         snprintf(reference->section, sizeof(reference->section), "%s", key->section);
     }
-    fprintf(stream, "  %-18s %s; %s%s\n", key->name, key->expected,
-            key->required ? "required" : "default ", key->required ? "" : key->default_text);
+    fprintf(stream, "  %-18s %s; %s%s%s%s\n", key->name, key->expected,
+            key->required ? "required" : "default ", key->required ? "" : key->default_text,
+            key->unless ? ", unless " : "", key->unless ? key->unless : "");
     if (key->help)
         fprintf(stream, "  %-18s   %s\n", "", key->help);
 }

@@ -21,6 +21,7 @@ struct config_key {
     const char *default_text; /* as in the file or in words; NULL when required */
     const char *help;
     bool required;
+    const char *unless; /* required, unless that key stands; or NULL */
 };
 
 /* Calls visit for every key, sections in the order of the file, then the kinds' options. */

@@ -183,6 +183,35 @@ static bool read_stream(const struct schema_key *key, struct scalar_text written
     return refuse(written, problem, "is no stream%s", suggest_hint(&suggest));
 }
 
+/* Takes 1 to digits_max digits at the front and what must follow them; false: other text stands
+ * there. */
+static bool read_bdf_part(const char **text, size_t digits_max, char end, uint64_t *number)
+{
+    size_t digits = 0;
+    *number = 0;
+    for (; digits < digits_max && digit_value((*text)[digits]) < 16; digits++)
+        *number = *number << 4 | (uint64_t)digit_value((*text)[digits]);
+    if (digits == 0 || (*text)[digits] != end)
+        return false;
+    *text += digits + (end != '\0');
+    return true;
+}
+
+static bool read_bdf(struct scalar_text written, struct schema_value *value, char *problem)
+{
+    const char *text = written.text;
+    uint64_t bus, device, function;
+    if (!read_bdf_part(&text, 2, ':', &bus) || !read_bdf_part(&text, 2, '.', &device) ||
+        !read_bdf_part(&text, 1, '\0', &function))
+        return refuse(written, problem, "names no PCI function");
+    if (device > 0x1f)
+        return refuse(written, problem, "has a device above 1f");
+    if (function > 7)
+        return refuse(written, problem, "has a function above 7");
+    value->number = bus << 20 | device << 15 | function << 12;
+    return true;
+}
+
 bool scalar_read(const struct schema_key *key, struct scalar_text written,
                  struct schema_value *value, char problem[SCALAR_PROBLEM_BYTES])
 {
@@ -208,6 +237,8 @@ bool scalar_read(const struct schema_key *key, struct scalar_text written,
         return read_choice(key, written, value, problem);
     case SCHEMA_STREAM:
         return read_stream(key, written, value, problem);
+    case SCHEMA_BDF:
+        return read_bdf(written, value, problem);
     case SCHEMA_CPU:
         if (strcmp(written.text, "any") == 0) {
             value->number = CONFIG_CPU_ANY;

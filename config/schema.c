@@ -236,6 +236,17 @@ static void read_pair(struct schema_context *context, const char *section,
     }
 }
 
+/* True: the key that may stand instead of `key` does. */
+static bool is_replaced(const struct schema_key *key, const struct schema_key *keys,
+                        size_t key_count, const struct config_mark *key_marks)
+{
+    for (size_t i = 0; key->unless && i < key_count; i++) {
+        if (strcmp(keys[i].name, key->unless) == 0)
+            return key_marks[i].line > 0;
+    }
+    return false;
+}
+
 const struct schema_value *schema_read(struct schema_context *context, const char *section,
                                        const struct schema_key *keys, size_t key_count,
                                        const struct document_node *node,
@@ -251,18 +262,24 @@ const struct schema_value *schema_read(struct schema_context *context, const cha
     for (size_t i = 0; i < key_count; i++) {
         if (key_marks[i].line > 0)
             continue;
-        if (!keys[i].required) {
+        if (!keys[i].required || is_replaced(&keys[i], keys, key_count, key_marks)) {
             fill_default(&keys[i], &values[i]);
             continue;
         }
         struct schema_expected expected = schema_expected(&keys[i]);
-        problems_add(context->problems, required_mark, "key '%s' is missing in %s; expected %s",
-                     keys[i].name, section, expected.text);
+        problems_add(context->problems, required_mark, "key '%s' is missing in %s; expected %s%s%s",
+                     keys[i].name, section, expected.text, keys[i].unless ? ", or " : "",
+                     keys[i].unless ? keys[i].unless : "");
     }
     return context->arena->failed ? NULL : values;
 }
 
-/* Addresses read better in hexadecimal, counts in decimal. */
+/* Addresses read better in hexadecimal, counts in decimal: a large round number is a count. */
+static bool reads_as_address(const struct schema_key *key, uint64_t bound)
+{
+    return key->kind == SCHEMA_NUMBER && bound >= 0xffff && bound % 1000 != 0;
+}
+
 static void print_bound(char *text, size_t text_bytes, const struct schema_key *key, uint64_t bound)
 {
     static const char *const sizes[] = {"", "KiB", "MiB", "GiB"};
@@ -277,8 +294,7 @@ static void print_bound(char *text, size_t text_bytes, const struct schema_key *
             bound /= 1000;
         snprintf(text, text_bytes, "%" PRIu64 "%s", bound, durations[step]);
     } else {
-        snprintf(text, text_bytes,
-                 key->kind == SCHEMA_NUMBER && bound >= 0xffff ? "0x%" PRIx64 : "%" PRIu64, bound);
+        snprintf(text, text_bytes, reads_as_address(key, bound) ? "0x%" PRIx64 : "%" PRIu64, bound);
     }
 }
 
@@ -329,6 +345,9 @@ struct schema_expected schema_expected(const struct schema_key *key)
         break;
     case SCHEMA_CPU:
         snprintf(text, sizeof(expected.text), "the number of a CPU, or any");
+        break;
+    case SCHEMA_BDF:
+        snprintf(text, sizeof(expected.text), "bus:device.function, such as 00:1f.3");
         break;
     case SCHEMA_NUMBERS:
         snprintf(text, sizeof(expected.text), "a list of up to %" PRIu64 " numbers from %s to %s",

@@ -34,16 +34,18 @@ enum schema_kind {
     SCHEMA_CHOICE,     /* one of `choices`; the value is its index */
     SCHEMA_STREAM,     /* none, stdio, pty, pty:LINK, file:PATH */
     SCHEMA_CPU,        /* a number, or any: CONFIG_CPU_ANY */
-    SCHEMA_NUMBERS,    /* a list of numbers; records of one value */
-    SCHEMA_RECORDS,    /* a list of minimum..maximum mappings of `fields` */
-    SCHEMA_MAPPING,    /* one mapping of `fields`: records[0] */
-    SCHEMA_OPTIONS,    /* a mapping read later: only `node` is set */
+    SCHEMA_BDF, /* bus:device.function; the value is bus << 20 | device << 15 | function << 12 */
+    SCHEMA_NUMBERS, /* a list of numbers; records of one value */
+    SCHEMA_RECORDS, /* a list of minimum..maximum mappings of `fields` */
+    SCHEMA_MAPPING, /* one mapping of `fields`: records[0] */
+    SCHEMA_OPTIONS, /* a mapping read later: only `node` is set */
 };
 
 struct schema_key {
     const char *name;
     enum schema_kind kind;
     bool required;
+    const char *unless;       /* `required`, unless this key of the same mapping stands; or NULL */
     const char *default_text; /* as it would stand in the file; NULL: 0, false, "" or nothing */
     uint64_t minimum;         /* of numbers, sizes, durations, bytes of text, or records */
     uint64_t maximum;

@@ -126,29 +126,38 @@ static int pollers_build(struct load *load, const struct schema_value *section)
     return 0;
 }
 
+static struct config_vm vm_build(struct load *load, const struct schema_record *record,
+                                 const struct names *pollers)
+{
+    const struct schema_value *values = record->values;
+    return (struct config_vm){
+        .name = values[VM_NAME].string,
+        .vcpus = (uint32_t)values[VM_VCPUS].number,
+        .source = (enum config_source)values[VM_SOURCE].number,
+        .poller = resolve(load, "poller", &values[VM_POLLER], pollers),
+        .default_client = CONFIG_NO_CLIENT, /* until clients are read */
+        .clear_timeout_ns = values[VM_CLEAR_TIMEOUT].number,
+        .pci = values[VM_PCI].number != 0,
+        .mark = record->mark,
+        .pci_mark = values[VM_PCI].mark,
+    };
+}
+
 static int vms_build(struct load *load, const struct schema_value *section,
                      const struct names *pollers, struct config_vm **built)
 {
     struct config_vm *vms = arena_alloc(&load->arena, section->record_count, sizeof(*vms));
     if (!vms)
         return -ENOMEM;
-    for (size_t i = 0; i < section->record_count; i++) {
-        const struct schema_value *values = section->records[i].values;
-        vms[i] = (struct config_vm){
-            .name = values[VM_NAME].string,
-            .vcpus = (uint32_t)values[VM_VCPUS].number,
-            .source = (enum config_source)values[VM_SOURCE].number,
-            .poller = resolve(load, "poller", &values[VM_POLLER], pollers),
-            .default_client = CONFIG_NO_CLIENT, /* until clients are read */
-            .mark = section->records[i].mark,
-        };
-    }
+    for (size_t i = 0; i < section->record_count; i++)
+        vms[i] = vm_build(load, &section->records[i], pollers);
     *built = vms;
     load->config.vms = vms;
     load->config.vm_count = section->record_count;
     return 0;
 }
 
+/* Its poller, where it names none, is left to the caller. */
 static int client_build(struct load *load, const struct schema_record *record,
                         const struct names *pollers, const struct names *vms,
                         const struct names *kinds, struct config_client *client)
@@ -157,7 +166,8 @@ static int client_build(struct load *load, const struct schema_record *record,
     *client = (struct config_client){
         .name = values[CLIENT_NAME].string,
         .vm = resolve(load, "vm", &values[CLIENT_VM], vms),
-        .poller = LOAD_NO_INDEX,
+        .poller = CONFIG_POLLER_OF_VM,
+        .broken_after = values[CLIENT_BROKEN_AFTER].number,
         .device = resolve(load, "device", &values[CLIENT_DEVICE], kinds),
         .mark = record->mark,
     };
@@ -166,8 +176,6 @@ static int client_build(struct load *load, const struct schema_record *record,
                      "name: '%s' stands for no client; expected another name", NO_CLIENT_WORD);
     if (values[CLIENT_POLLER].node)
         client->poller = resolve(load, "poller", &values[CLIENT_POLLER], pollers);
-    else if (client->vm != LOAD_NO_INDEX)
-        client->poller = load->config.vms[client->vm].poller;
     if (client->device != LOAD_NO_INDEX) {
         client->values =
             device_options_read(load, client->device, &values[CLIENT_OPTIONS], record->mark);
@@ -189,22 +197,33 @@ static void check_client_counts(struct load *load)
     }
 }
 
+static int kind_names_take(struct load *load, struct names *kinds)
+{
+    const char **texts = arena_alloc(&load->arena, load->kind_count, sizeof(*texts));
+    if (!texts)
+        return -ENOMEM;
+    for (size_t i = 0; i < load->kind_count; i++)
+        texts[i] = load->kinds[i].name;
+    *kinds = (struct names){.names = texts, .count = load->kind_count, .what = "device kind"};
+    return 0;
+}
+
 static int clients_build(struct load *load, const struct schema_value *section,
                          const struct names *pollers, const struct names *vms,
                          const struct names *names)
 {
     struct config_client *clients =
         arena_alloc(&load->arena, section->record_count, sizeof(*clients));
-    const char **kind_names = arena_alloc(&load->arena, load->kind_count, sizeof(*kind_names));
-    if (!clients || !kind_names)
+    struct names kinds;
+    if (!clients || kind_names_take(load, &kinds) != 0)
         return -ENOMEM;
-    for (size_t i = 0; i < load->kind_count; i++)
-        kind_names[i] = load->kinds[i].name;
-    struct names kinds = {.names = kind_names, .count = load->kind_count, .what = "device kind"};
     for (size_t i = 0; i < section->record_count; i++) {
         int error = client_build(load, &section->records[i], pollers, vms, &kinds, &clients[i]);
         if (error)
             return error;
+        bool names_poller = section->records[i].values[CLIENT_POLLER].node != NULL;
+        if (!names_poller && clients[i].vm != LOAD_NO_INDEX)
+            clients[i].poller = load->config.vms[clients[i].vm].poller;
     }
     load->config.clients = clients;
     load->config.client_count = section->record_count;
@@ -294,5 +313,43 @@ int sections_build(struct load *load, const struct schema_value *values)
     check_duplicate_names(load, &values[FILE_POLLERS], &poller_names, NULL);
     check_duplicate_names(load, vms, &vm_names, NULL);
     default_clients_build(load, vms, clients, built_vms, &client_names);
-    return ranges_check(load);
+    for (uint32_t i = 0; !error && i < load->config.vm_count; i++)
+        error = ranges_check(load, i, &built_vms[i]);
+    return error;
+}
+
+/* ---- one VM or client alone ----------------------------------------------------------------- */
+
+int sections_build_vm(struct load *load, const struct schema_record *record,
+                      const struct config_names *names)
+{
+    struct names pollers = {names->pollers, names->poller_count, "poller", false};
+    struct config_vm *vm = arena_alloc(&load->arena, 1, sizeof(*vm));
+    if (!vm)
+        return -ENOMEM;
+    *vm = vm_build(load, record, &pollers);
+    load->config.vms = vm;
+    load->config.vm_count = 1;
+    const struct schema_value *client = &record->values[VM_DEFAULT_CLIENT];
+    if (client->is_valid && strcmp(client->string, NO_CLIENT_WORD) != 0)
+        problems_add(&load->problems, client->mark,
+                     "default_client: a VM created at run time has no client '%s' yet; expected "
+                     "none, and the client created as default afterwards",
+                     client->string);
+    return 0;
+}
+
+int sections_build_client(struct load *load, const struct schema_record *record,
+                          const struct config_names *names)
+{
+    struct names pollers = {names->pollers, names->poller_count, "poller", false};
+    struct names vms = {names->vms, names->vm_count, "VM", false};
+    struct names kinds;
+    struct config_client *client = arena_alloc(&load->arena, 1, sizeof(*client));
+    if (!client || kind_names_take(load, &kinds) != 0)
+        return -ENOMEM;
+    load->config.clients = client;
+    load->config.client_count = 1;
+    int error = client_build(load, record, &pollers, &vms, &kinds, client);
+    return error ? error : ranges_check(load, client->vm, NULL);
 }

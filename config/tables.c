@@ -14,6 +14,7 @@ static const char *const source_choices[] = {[CONFIG_SOURCE_MEMFD] = "memfd", NU
 static const char *const range_type_choices[] = {
     [CONFIG_RANGE_PORTIO] = "portio",
     [CONFIG_RANGE_MMIO] = "mmio",
+    [CONFIG_RANGE_PCICFG] = "pcicfg",
     NULL,
 };
 
@@ -103,6 +104,18 @@ static const struct schema_key vm_keys[VM_ROWS] = {
                            .default_text = NO_CLIENT_WORD,
                            .refers = "client of this VM, or none",
                            .help = "answers what no range matches; none: all-ones, counted"},
+    [VM_CLEAR_TIMEOUT] = {.name = "clear_timeout",
+                          .kind = SCHEMA_DURATION,
+                          .default_text = "100ms",
+                          .minimum = 1 * MS,
+                          .maximum = 10 * S,
+                          .help = "what clients get to finish at a reset; the rest is answered "
+                                  "all-ones"},
+    [VM_PCI] = {.name = "pci",
+                .kind = SCHEMA_BOOL,
+                .default_text = "true",
+                .help = "ports 0xcf8..0xcff are PCI configuration mechanism 1: data accesses go to "
+                        "pcicfg ranges"},
 };
 
 static const struct schema_key range_keys[RANGE_ROWS] = {
@@ -110,19 +123,31 @@ static const struct schema_key range_keys[RANGE_ROWS] = {
                     .kind = SCHEMA_CHOICE,
                     .required = true,
                     .choices = range_type_choices,
-                    .help = "the address space"},
+                    .help = "the address space; pcicfg: bus << 20 | device << 15 | function << 12 "
+                            "| register"},
     [RANGE_FIRST] = {.name = "first",
                      .kind = SCHEMA_NUMBER,
                      .required = true,
+                     .unless = "bdf",
                      .minimum = 0,
                      .maximum = CONFIG_MMIO_LAST,
-                     .help = "first address; a port is at most 0xffff"},
+                     .help = "first address; a port is at most 0xffff, a pcicfg one 0xfffffff"},
     [RANGE_LAST] = {.name = "last",
                     .kind = SCHEMA_NUMBER,
                     .minimum = 0,
                     .maximum = CONFIG_MMIO_LAST,
                     .default_meaning = "first",
                     .help = "last address, inclusive; the whole access must lie in one range"},
+    [RANGE_BDF] = {.name = "bdf",
+                   .kind = SCHEMA_BDF,
+                   .default_meaning = "none, then first and last tell",
+                   .help = "of pcicfg, instead of first and last: all 4 KiB of that function"},
+    [RANGE_PRIORITY] = {.name = "priority",
+                        .kind = SCHEMA_NUMBER,
+                        .default_text = "0",
+                        .minimum = 0,
+                        .maximum = CONFIG_PRIORITY_MAX,
+                        .help = "where ranges overlap, the higher one owns the shared addresses"},
 };
 
 static const struct schema_key client_keys[CLIENT_ROWS] = {
@@ -145,6 +170,13 @@ static const struct schema_key client_keys[CLIENT_ROWS] = {
                        .refers = "poller",
                        .default_meaning = "the VM's poller",
                        .help = "where it lives; the VM's own poller answers fastest, by a call"},
+    [CLIENT_BROKEN_AFTER] = {.name = "broken_after",
+                             .kind = SCHEMA_NUMBER,
+                             .default_text = "0",
+                             .minimum = 0,
+                             .maximum = CONFIG_BROKEN_AFTER_MAX,
+                             .help = "errors of its device, then it is asked no more but answered "
+                                     "for, all-ones; 0: never"},
     [CLIENT_RANGES] = {.name = "ranges",
                        .kind = SCHEMA_RECORDS,
                        .minimum = 0,
@@ -152,7 +184,7 @@ static const struct schema_key client_keys[CLIENT_ROWS] = {
                        .fields = range_keys,
                        .field_count = RANGE_ROWS,
                        .default_meaning = "[], allowed for a default client only",
-                       .help = "its addresses; ranges of one VM must not overlap"},
+                       .help = "its addresses; ranges of one VM and priority must not overlap"},
     [CLIENT_OPTIONS] = {.name = "options",
                         .kind = SCHEMA_OPTIONS,
                         .default_meaning = "{}",

@@ -30,17 +30,27 @@ enum poller_row {
     POLLER_SANDBOX,
     POLLER_ROWS
 };
-enum vm_row { VM_NAME, VM_VCPUS, VM_SOURCE, VM_POLLER, VM_DEFAULT_CLIENT, VM_ROWS };
+enum vm_row {
+    VM_NAME,
+    VM_VCPUS,
+    VM_SOURCE,
+    VM_POLLER,
+    VM_DEFAULT_CLIENT,
+    VM_CLEAR_TIMEOUT,
+    VM_PCI,
+    VM_ROWS
+};
 enum client_row {
     CLIENT_NAME,
     CLIENT_VM,
     CLIENT_DEVICE,
     CLIENT_POLLER,
+    CLIENT_BROKEN_AFTER,
     CLIENT_RANGES,
     CLIENT_OPTIONS,
     CLIENT_ROWS
 };
-enum range_row { RANGE_TYPE, RANGE_FIRST, RANGE_LAST, RANGE_ROWS };
+enum range_row { RANGE_TYPE, RANGE_FIRST, RANGE_LAST, RANGE_BDF, RANGE_PRIORITY, RANGE_ROWS };
 
 extern const struct schema_key file_keys[FILE_ROWS];
 

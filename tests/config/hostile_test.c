@@ -137,11 +137,11 @@ static void row_48_sparse_gibibyte_is_refused_unread(void **state)
     (void)state;
     write_text("");
     assert_int_equal(truncate(path, (off_t)1 << 30), 0);
-    refused_as(path, 0, EINVAL, ":1:1: the file is too large; expected at most 4 MiB\n");
-    assert_int_equal(truncate(path, ((off_t)4 << 20) + 1), 0);
+    refused_as(path, 0, EINVAL, ":1:1: the file is too large; expected at most 8 MiB\n");
+    assert_int_equal(truncate(path, (off_t)CONFIG_FILE_BYTES_MAX + 1), 0);
     refused_as(path, 0, EINVAL, ":1:1: the file is too large");
     /* What is just small enough is read, and the first NUL found. */
-    assert_int_equal(truncate(path, (off_t)4 << 20), 0);
+    assert_int_equal(truncate(path, (off_t)CONFIG_FILE_BYTES_MAX), 0);
     refused_as(path, 0, EINVAL, ":1:1: a NUL byte; expected text\n");
 }
 
@@ -356,6 +356,24 @@ static void row_37_65536_ranges_load_and_65537_are_refused(void **state)
                ":65546:9: ranges: 65537 in the list; expected a list of 0 to 65536 mappings\n");
 }
 
+/* As long as a range can be written, every key there, pairs of them overlapping. */
+static void row_37_65536_ranges_with_priorities_load(void **state)
+{
+    (void)state;
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fputs(GOOD_HEAD "  - name: d\n    vm: guest\n    device: plain\n    ranges:\n", file);
+    for (unsigned i = 0; i < CONFIG_VM_RANGES_MAX; i++) {
+        unsigned at = (i * 40503u) & 0xffffu;
+        fprintf(file, "      - {type: mmio, first: 0xf%07x0000, last: 0xf%07xffff, priority: %u}\n",
+                at / 2, at / 2, 999 + at % 2);
+    }
+    assert_int_equal(fclose(file), 0);
+    struct outcome *outcome = load_as(path, 0);
+    assert_string_equal(outcome->report, "");
+    assert_int_equal(outcome->error, 0);
+}
+
 static void row_37_ranges_of_a_vm_are_limited_over_all_its_clients(void **state)
 {
     (void)state;
@@ -415,6 +433,7 @@ int main(void)
         HOSTILE(row_48_a_long_line_of_problems_stays_bounded),
         HOSTILE(row_48_memory_flood_is_refused),
         HOSTILE(row_37_65536_ranges_load_and_65537_are_refused),
+        HOSTILE(row_37_65536_ranges_with_priorities_load),
         HOSTILE(row_37_ranges_of_a_vm_are_limited_over_all_its_clients),
         HOSTILE(clients_of_a_vm_are_limited),
         HOSTILE(overlapping_flood_is_refused_in_bounded_time),

@@ -40,6 +40,9 @@ static void smallest_file_has_every_default(void **state)
     assert_int_equal(config->vms[0].source, CONFIG_SOURCE_MEMFD);
     assert_int_equal(config->vms[0].poller, 0);
     assert_int_equal(config->vms[0].default_client, CONFIG_NO_CLIENT);
+    assert_int_equal(config->vms[0].clear_timeout_ns, 100000000);
+    assert_true(config->vms[0].pci);
+    assert_int_equal(config->vms[0].pci_mark.line, 0);
     assert_int_equal(config->client_count, 0);
     loaded_free(&loaded);
 }
@@ -56,7 +59,8 @@ static void every_key_is_taken(void **state)
         "  - {name: two, cpu: any, idle: pause}\n"
         "vms:\n"
         "  - {name: a, vcpus: 16, source: memfd, poller: two, default_client: rest}\n"
-        "  - {name: b, vcpus: 1, poller: one, default_client: none}\n"
+        "  - {name: b, vcpus: 1, poller: one, default_client: none, clear_timeout: 10s, pci: "
+        "false}\n"
         "clients:\n"
         "  - name: dev\n"
         "    vm: a\n"
@@ -70,7 +74,10 @@ static void every_key_is_taken(void **state)
         "      mode: slow\n"
         "      stream: pty:/run/tty\n"
         "      registers: [{name: r, offset: 0x10, reset: 0xffffffffffffffff}]\n"
-        "  - {name: rest, vm: a, device: plain, poller: one}\n"
+        "  - {name: rest, vm: a, device: plain, poller: one, broken_after: 1000000,\n"
+        "     ranges: [{type: pcicfg, first: 0xffffff0, last: 0xfffffff, priority: 1000},\n"
+        "              {bdf: ff:1f.7, type: pcicfg}, {type: pcicfg, bdf: \"0:2.0\", priority: "
+        "1}]}\n"
         "  - {name: dev, vm: b, device: plain, ranges: [{type: portio, first: 0, last: 0xffff}]}\n",
         &loaded);
     assert_string_equal(config->server.socket, "/tmp/s");
@@ -120,6 +127,27 @@ static void every_key_is_taken(void **state)
     assert_int_equal(record[2].mark.line, 0);
     assert_true(record[3].number == UINT64_MAX);
 
+    assert_int_equal(config->vms[0].clear_timeout_ns, 100000000);
+    assert_int_equal(config->vms[1].clear_timeout_ns, UINT64_C(10000000000));
+    assert_true(config->vms[0].pci);
+    assert_false(config->vms[1].pci);
+    assert_int_equal(config->vms[1].pci_mark.line, 8);
+    assert_int_equal(config->vms[1].pci_mark.column, 85);
+
+    const struct config_client *rest = &config->clients[1];
+    assert_int_equal(dev->broken_after, 0);
+    assert_int_equal(rest->broken_after, 1000000);
+    assert_int_equal(rest->range_count, 3);
+    assert_int_equal(rest->ranges[0].type, CONFIG_RANGE_PCICFG);
+    assert_int_equal(rest->ranges[0].first, 0xffffff0);
+    assert_int_equal(rest->ranges[0].last, CONFIG_PCICFG_LAST);
+    assert_int_equal(rest->ranges[0].priority, 1000);
+    assert_int_equal(rest->ranges[1].first, 0xffff000);
+    assert_int_equal(rest->ranges[1].last, 0xfffffff);
+    assert_int_equal(rest->ranges[1].priority, 0);
+    assert_int_equal(rest->ranges[2].first, 0x10000);
+    assert_int_equal(rest->ranges[2].last, 0x10fff);
+
     assert_int_equal(config->clients[1].poller, 0);
     assert_int_equal(config->clients[2].vm, 1);
     assert_int_equal(config->clients[2].poller, 0);
@@ -167,6 +195,36 @@ static void adjacent_ranges_and_both_spaces_do_not_overlap(void **state)
                    "      - {type: portio, first: 0x20, last: 0x2f}\n"
                    "      - {type: portio, first: 0, last: 0xf}\n"
                    "      - {type: mmio, first: 0, last: 0xfffffffffffff}\n",
+         &loaded);
+    loaded_free(&loaded);
+}
+
+static void ranges_of_different_priority_may_overlap(void **state)
+{
+    (void)state;
+    struct loaded loaded;
+    good(GOOD_HEAD
+         "  - {name: a, vm: guest, device: plain,\n"
+         "     ranges: [{type: mmio, first: 0, last: 0xfffff},\n"
+         "              {type: mmio, first: 0x1000, last: 0x1fff, priority: 1},\n"
+         "              {type: mmio, first: 0x1800, last: 0x18ff, priority: 2},\n"
+         "              {type: mmio, first: 0x2000, last: 0x2fff, priority: 1},\n"
+         "              {type: mmio, first: 0x100000, last: 0x1fffff}]}\n"
+         "  - {name: b, vm: guest, device: plain,\n"
+         "     ranges: [{type: mmio, first: 0, last: 0xfffffffffffff, priority: 1000}]}\n",
+         &loaded);
+    loaded_free(&loaded);
+}
+
+static void ports_beside_those_of_pci_are_fine(void **state)
+{
+    (void)state;
+    struct loaded loaded;
+    good(GOOD_HEAD "  - {name: a, vm: guest, device: plain,\n"
+                   "     ranges: [{type: portio, first: 0, last: 0xcf7},\n"
+                   "              {type: portio, first: 0xd00, last: 0xffff},\n"
+                   "              {type: mmio, first: 0xcf8, last: 0xcff},\n"
+                   "              {type: pcicfg, first: 0xcf8, last: 0xcff}]}\n",
          &loaded);
     loaded_free(&loaded);
 }
@@ -229,6 +287,8 @@ int main(void)
         cmocka_unit_test(options_left_out_have_their_defaults),
         cmocka_unit_test(byte_order_mark_and_crlf_are_fine),
         cmocka_unit_test(adjacent_ranges_and_both_spaces_do_not_overlap),
+        cmocka_unit_test(ranges_of_different_priority_may_overlap),
+        cmocka_unit_test(ports_beside_those_of_pci_are_fine),
         cmocka_unit_test(a_poller_nobody_uses_is_fine),
         cmocka_unit_test(default_client_may_have_ranges),
         cmocka_unit_test(server_reports_in_the_same_form),

@@ -24,13 +24,18 @@ static void every_key_is_visited_once(void **state)
     (void)state;
     struct seen seen = {0};
     assert_int_equal(config_visit_keys(kinds, KIND_COUNT, note_key, &seen), 0);
-    assert_int_equal(seen.count, 4 + 4 + 5 + 5 + 6 + 3 + 8 + 4 + 1);
+    assert_int_equal(seen.count, 4 + 4 + 5 + 7 + 7 + 5 + 8 + 4 + 1);
     static const char *const some[] = {"/server\n",
                                        "server/settle\n",
                                        "pollers/cpu\n",
                                        "vms/default_client\n",
                                        "clients/options\n",
+                                       "vms/clear_timeout\n",
+                                       "vms/pci\n",
+                                       "clients/broken_after\n",
                                        "clients.ranges/last\n",
+                                       "clients.ranges/bdf\n",
+                                       "clients.ranges/priority\n",
                                        "options of every/stream\n",
                                        "options of every.registers/offset\n",
                                        "options of strict/must\n"};
@@ -52,7 +57,14 @@ static void reference_tells_kind_default_and_reason(void **state)
         "\n  settle             a duration from 1ms to 60s, such as 50us; default 1s\n",
         "\n  idle               one of spin, pause, yield, sleep; default spin\n",
         "\n  vcpus              a number from 1 to 16; required\n",
+        "\n  clear_timeout      a duration from 1ms to 10s, such as 50us; default 100ms\n",
+        "\n  pci                true or false; default true\n",
+        "\n  broken_after       a number from 0 to 1000000; default 0\n",
+        "\n  type               one of portio, mmio, pcicfg; required\n",
+        "\n  first              a number from 0 to 0xfffffffffffff; required, unless bdf\n",
         "\n  last               a number from 0 to 0xfffffffffffff; default first\n",
+        "\n  bdf                bus:device.function, such as 00:1f.3; default none, then",
+        "\n  priority           a number from 0 to 1000; default 0\n",
         "\noptions of every: one option of each kind\n",
         "\n  level              a number from 1 to 9; default 7\n"
         "                       how much\n",

@@ -29,7 +29,7 @@ static void many_problems_are_told_in_one_run_in_file_order(void **state)
         "      - name: guest\n"
         "        ^\n"
         "test.yaml:5:5: unknown key 'vcpu' in vms (did you mean 'vcpus'?); expected name, vcpus, "
-        "source, poller, default_client\n"
+        "source, poller, default_client, clear_timeout, pci\n"
         "        vcpu: 1\n"
         "        ^\n"
         "test.yaml:6:13: poller: there is no poller 'rtt' (did you mean 'rt'?); expected the name "
@@ -267,7 +267,8 @@ static void row_37_wrong_ranges_are_refused(void **state)
             "test.yaml:14:29: first: '0xffffffffffffffff' is out of range",
             "test.yaml:15:16: type: 'portoi' is none of the choices (did you mean 'portio'?)",
             "test.yaml:16:9: key 'type' is missing in ranges",
-            "test.yaml:17:9: key 'first' is missing in ranges",
+            "test.yaml:17:9: key 'first' is missing in ranges; expected a number from 0 to "
+            "0xfffffffffffff, or bdf\n",
             "test.yaml:18:38: last: '18446744073709551616' does not fit into 64 bits");
 }
 
@@ -281,10 +282,120 @@ static void row_37_overlaps_name_both_places(void **state)
                       "      - {type: portio, first: 0, last: 0x60}\n"
                       "      - {type: mmio, first: 0, last: 0xfffffffffffff}\n"
                       "      - {type: mmio, first: 0xfee00000, last: 0xfee00fff}\n",
-            "test.yaml:11:9: portio 0x70-0x70 overlaps 0x60-0x70 of client 'a' at 10:9; expected",
+            "test.yaml:11:9: portio 0x70-0x70 overlaps 0x60-0x70 of client 'a' at 10:9; expected "
+            "ranges of one VM to be apart, or to differ in priority (both have 0)\n",
             "test.yaml:16:9: portio 0x0-0x60 overlaps 0x60-0x70 of client 'a' at 10:9; expected",
             "test.yaml:18:9: mmio 0xfee00000-0xfee00fff overlaps 0x0-0xfffffffffffff of client 'b' "
             "at 17:9");
+}
+
+static void row_37_overlaps_of_one_priority_are_refused_between_others(void **state)
+{
+    (void)state;
+    REFUSED(GOOD_HEAD "  - name: a\n    vm: guest\n    device: plain\n    ranges:\n"
+                      "      - {type: mmio, first: 0, last: 0xffff, priority: 7}\n"
+                      "      - {type: mmio, first: 0x10, last: 0x1f}\n"
+                      "      - {type: mmio, first: 0x20, last: 0x2f, priority: 1000}\n"
+                      "      - {type: mmio, first: 0xffff, last: 0x1ffff, priority: 7}\n"
+                      "      - {type: pcicfg, bdf: \"00:1f.3\"}\n"
+                      "      - {type: pcicfg, first: 0xfbfff, last: 0xfc000}\n",
+            "test.yaml:13:9: mmio 0xffff-0x1ffff overlaps 0x0-0xffff of client 'a' at 10:9; "
+            "expected ranges of one VM to be apart, or to differ in priority (both have 7)\n",
+            "test.yaml:15:9: pcicfg 0xfbfff-0xfc000 overlaps 0xfb000-0xfbfff of client 'a' at "
+            "14:9;");
+    struct loaded loaded =
+        loaded_text(GOOD_HEAD "  - {name: a, vm: guest, device: plain, ranges: [\n"
+                              "    {type: mmio, first: 0, priority: 1001},\n"
+                              "    {type: mmio, first: 0, priority: -1},\n"
+                              "    {type: mmio, first: 0, priority: high}]}\n");
+    assert_int_equal(loaded.config->problem_count, 3);
+    assert_non_null(strstr(loaded.report, "test.yaml:7:38: priority: '1001' is out of range; "
+                                          "expected a number from 0 to 1000\n"));
+    loaded_free(&loaded);
+}
+
+static void wrong_pcicfg_ranges_are_refused(void **state)
+{
+    (void)state;
+    REFUSED(GOOD_HEAD "  - name: d\n    vm: guest\n    device: plain\n    ranges:\n"
+                      "      - {type: pcicfg, first: 0x10000000}\n"
+                      "      - {type: pcicfg, first: 0, last: 0x10000000}\n"
+                      "      - {type: pcicfg, first: 1, last: 0}\n"
+                      "      - {type: pcicfg}\n"
+                      "      - {type: pcicfg, last: 1}\n"
+                      "      - {type: pcicfg, bdf: \"00:1f.3\", first: 0xfb000}\n"
+                      "      - {type: pcicfg, bdf: \"00:1f.3\", last: 0xfbfff}\n"
+                      "      - {type: portio, bdf: \"00:1f.3\"}\n"
+                      "      - {type: mmio, bdf: \"00:1f.3\", first: 1, last: 2}\n"
+                      "      - {bdf: \"00:1f.3\"}\n"
+                      "      - {type: pcicfg, bdf: [0, 1, 2]}\n"
+                      "      - {type: pcicfg, bdf: }\n"
+                      "      - {type: pcicfg, bdf: \"00:20.0\", priority: 1}\n",
+            "test.yaml:10:31: first: 0x10000000 is no PCI configuration address; expected a number "
+            "from 0 to 0xfffffff, or bdf\n",
+            "test.yaml:11:40: last: 0x10000000 is no PCI configuration address",
+            "test.yaml:12:40: last: 0x0 is below first", "test.yaml:13:9: key 'first' is missing",
+            "test.yaml:14:9: key 'first' is missing",
+            "test.yaml:15:47: first beside bdf; expected bdf alone, which is all of that function, "
+            "or first and last alone\n",
+            "test.yaml:16:46: last beside bdf;",
+            "test.yaml:17:29: bdf beside type: portio; expected first and last, or type: "
+            "pcicfg\n",
+            "test.yaml:18:27: bdf beside type: mmio;", "test.yaml:19:9: key 'type' is missing",
+            "test.yaml:20:29: bdf: a list; expected bus:device.function, such as 00:1f.3\n",
+            "test.yaml:21:29: bdf: no value;",
+            "test.yaml:22:29: bdf: '00:20.0' has a device above 1f; expected bus:device.function, "
+            "such as 00:1f.3\n");
+}
+
+static void ports_of_pci_are_refused_to_clients(void **state)
+{
+    (void)state;
+    REFUSED("pollers: [{name: p}]\n"
+            "vms:\n"
+            "  - {name: a, vcpus: 1, poller: p}\n"
+            "  - {name: b, vcpus: 1, poller: p, pci: true}\n"
+            "  - {name: c, vcpus: 1, poller: p, pci: false}\n"
+            "clients:\n"
+            "  - {name: d, vm: a, device: plain, ranges: [{type: portio, first: 0xcf8}]}\n"
+            "  - {name: d, vm: b, device: plain, ranges: [{type: portio, first: 0, last: 0xcf8},\n"
+            "    {type: portio, first: 0xcff, last: 0xffff, priority: 9}]}\n"
+            "  - {name: d, vm: c, device: plain, ranges: [{type: portio, first: 0xcf8}]}\n",
+            "test.yaml:7:46: portio 0xcf8-0xcf8 touches 0xcf8..0xcff, where VM 'a' itself is PCI "
+            "configuration mechanism 1 (pci: true, by default); expected a pcicfg range for the "
+            "client, or pci: false for the VM\n",
+            "test.yaml:8:46: portio 0x0-0xcf8 touches 0xcf8..0xcff, where VM 'b' itself is PCI "
+            "configuration mechanism 1 (pci: true, at 4:41); expected",
+            "test.yaml:9:5: portio 0xcff-0xffff touches");
+    struct loaded loaded = loaded_text(
+        GOOD_HEAD
+        "  - {name: d, vm: guest, device: plain, ranges: [{type: portio, first: 0xcf9}]}\n");
+    assert_int_equal(loaded.config->problem_count, 1);
+    loaded_free(&loaded);
+}
+
+static void bounds_of_the_vm_and_client_keys_are_told(void **state)
+{
+    (void)state;
+    REFUSED("pollers: [{name: p}]\n"
+            "vms:\n"
+            "  - {name: a, vcpus: 1, poller: p, clear_timeout: 0ms, pci: 1}\n"
+            "  - {name: b, vcpus: 1, poller: p, clear_timeout: 10001ms, pci: \"true\"}\n"
+            "  - {name: c, vcpus: 1, poller: p, clear_timeout: 100}\n"
+            "clients:\n"
+            "  - {name: d, vm: a, device: plain, broken_after: 1000001,\n"
+            "     ranges: [{type: mmio, first: 1}]}\n"
+            "  - {name: e, vm: a, device: plain, broken_after: never,\n"
+            "     ranges: [{type: mmio, first: 2}]}\n",
+            "test.yaml:3:51: clear_timeout: '0ms' is out of range; expected a duration from 1ms to "
+            "10s",
+            "test.yaml:3:61: pci: '1' is neither true nor false",
+            "test.yaml:4:51: clear_timeout: '10001ms' is out of range",
+            "test.yaml:4:65: pci: 'true' is text because of its quotes",
+            "test.yaml:5:51: clear_timeout: '100' ",
+            "test.yaml:7:51: broken_after: '1000001' is out of range; expected a number from 0 to "
+            "1000000\n",
+            "test.yaml:9:51: broken_after: 'never' is no number");
 }
 
 static void long_lines_are_clipped_around_the_place(void **state)
@@ -367,6 +478,10 @@ int main(void)
         cmocka_unit_test(clients_without_ranges_must_be_default),
         cmocka_unit_test(row_37_wrong_ranges_are_refused),
         cmocka_unit_test(row_37_overlaps_name_both_places),
+        cmocka_unit_test(row_37_overlaps_of_one_priority_are_refused_between_others),
+        cmocka_unit_test(wrong_pcicfg_ranges_are_refused),
+        cmocka_unit_test(ports_of_pci_are_refused_to_clients),
+        cmocka_unit_test(bounds_of_the_vm_and_client_keys_are_told),
         cmocka_unit_test(long_lines_are_clipped_around_the_place),
         cmocka_unit_test(caret_stands_right_behind_other_characters_and_tabs),
         cmocka_unit_test(path_in_reports_is_escaped),

@@ -45,6 +45,10 @@ static void right_texts_are_read(void **state)
         {SCHEMA_BOOL, "false", 0},
         {SCHEMA_CPU, "any", CONFIG_CPU_ANY},
         {SCHEMA_CPU, "9999", 9999},
+        {SCHEMA_BDF, "00:00.0", 0},
+        {SCHEMA_BDF, "00:1f.3", 0xfb000},
+        {SCHEMA_BDF, "0:2.0", 0x10000},
+        {SCHEMA_BDF, "FF:1F.7", 0xffff000},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         uint64_t number;
@@ -100,6 +104,27 @@ static void wrong_texts_are_refused(void **state)
         {SCHEMA_BOOL, "1", 0},
         {SCHEMA_CPU, "Any", 0},
         {SCHEMA_CPU, "0-3", 0},
+        {SCHEMA_BDF, "", 0},
+        {SCHEMA_BDF, "0", 0},
+        {SCHEMA_BDF, "00:1f", 0},
+        {SCHEMA_BDF, "00:1f.", 0},
+        {SCHEMA_BDF, "00:.0", 0},
+        {SCHEMA_BDF, ":1f.0", 0},
+        {SCHEMA_BDF, "00:20.0", 0},
+        {SCHEMA_BDF, "00:ff.0", 0},
+        {SCHEMA_BDF, "00:1f.8", 0},
+        {SCHEMA_BDF, "00:1f.f", 0},
+        {SCHEMA_BDF, "00:1f.03", 0},
+        {SCHEMA_BDF, "00:01f.3", 0},
+        {SCHEMA_BDF, "000:1f.3", 0},
+        {SCHEMA_BDF, "100:00.0", 0},
+        {SCHEMA_BDF, "0000:00:1f.3", 0},
+        {SCHEMA_BDF, "00:1f.3 ", 0},
+        {SCHEMA_BDF, " 00:1f.3", 0},
+        {SCHEMA_BDF, "00-1f.3", 0},
+        {SCHEMA_BDF, "-1:0.0", 0},
+        {SCHEMA_BDF, "0x0:0.0", 0},
+        {SCHEMA_BDF, "00:1g.3", 0},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         uint64_t number;
