@@ -336,9 +336,19 @@ static void settle_external(struct vm_client *client)
         ticks_pause();
 }
 
+/* Nobody is left who would handle them. */
+static void settle_inbox(struct vm_client *client)
+{
+    struct inbox_entry entry;
+    while (inbox_try_pop(client->client.inbox, &entry))
+        page_settle(client->vm->page, entry.request.vcpu, entry.ticket, UINT64_MAX);
+}
+
 /* No more requests come: every entry of the inbox is handled by its poller, which is not stuck. */
 static int drain_inbox(struct vm_client *client)
 {
+    if (poller_is_gone(client->poller))
+        settle_inbox(client);
     uint64_t deadline = ticks_now() + ticks_from_ns(VM_CALL_TIMEOUT_NS);
     while (inbox_count(client->client.inbox) > 0) {
         if (ticks_now() > deadline)
