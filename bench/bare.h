@@ -40,7 +40,7 @@ static inline __attribute__((always_inline)) void bare_serve_variant(struct acrn
             slot_copy_out(slot, &copy);
             slot_answer(slot, REQUEST_MMIO,
                         copy.address + copy.type + copy.direction + copy.size_bytes + copy.value);
-            slot_complete(slot);
+            __atomic_store_n(&slot->processed, SLOT_COMPLETE, __ATOMIC_RELEASE);
         }
         if (has_pause)
             ticks_pause();

@@ -16,12 +16,8 @@ static inline bool page_settle_inline(struct page *page, uint32_t slot_index, ui
     if (!slot_record_win(record, ticket))
         return false;
     struct acrn_io_request *slot = &page->slots[slot_index];
-    bool is_ours = slot_state(slot) == SLOT_PROCESSING;
-    if (is_ours) {
-        if (record->is_read)
-            slot_answer(slot, record->type, value & request_ones(record->size_bytes));
-        slot_complete(slot);
-    }
+    bool is_ours = slot_complete(slot, record->is_read, record->type,
+                                 value & request_ones(record->size_bytes));
     bool notify_wanted = record->notify_wanted;
     slot_record_close(record, ticket);
     /* Relaxed additions: several settlers, nobody orders anything by a figure. */

@@ -14,6 +14,7 @@
 
 #define START_TIMEOUT_NS     5000000000ull
 #define DUTY_TIMEOUT_NS      1000000000ull
+#define LATE_TIMEOUT_NS      10000000ull
 #define STACK_BYTES          (256 * 1024)
 #define STACK_PREFAULT_BYTES 65536
 
@@ -141,6 +142,9 @@ int poller_call(struct poller *poller, void (*function)(void *context), void *co
         return 0;
     }
     struct poller_command *command = &poller->mailbox;
+    /* One stuck poller holds up control once, not with every call. */
+    if (poller->was_late && timeout_ns > LATE_TIMEOUT_NS)
+        timeout_ns = LATE_TIMEOUT_NS;
     if (command->function && wait_while_pending(command, timeout_ns) < 0)
         return -ETIMEDOUT; /* an earlier call never came back */
     command->function = function;
@@ -148,13 +152,15 @@ int poller_call(struct poller *poller, void (*function)(void *context), void *co
     atomic_store_explicit(&command->is_done, false, memory_order_relaxed);
     atomic_store_explicit(&poller->command, command, memory_order_release);
     int result = wait_while_pending(command, timeout_ns);
-    if (result == 0)
-        return 0;
-    if (atomic_exchange_explicit(&poller->command, NULL, memory_order_relaxed)) {
-        command->function = NULL;
-        return -ETIMEDOUT;
-    }
-    return wait_while_pending(command, timeout_ns) == 0 ? 0 : -EINPROGRESS;
+    if (result == -ETIMEDOUT &&
+        atomic_exchange_explicit(&poller->command, NULL, memory_order_relaxed))
+        command->function = NULL; /* taken back */
+    else if (result == -ETIMEDOUT && wait_while_pending(command, timeout_ns) < 0)
+        result = -EINPROGRESS;
+    else
+        result = 0;
+    poller->was_late = result < 0;
+    return result;
 }
 
 /* ---- duties ------------------------------------------------------------------------------ */

@@ -64,8 +64,9 @@ int poller_start(struct poller *poller);
 /*
  * Runs function(context) on the poller, between two rounds, and waits for it: a quiescent point of
  * this poller. On a poller without a thread the call is made here and now. -ETIMEDOUT after
- * timeout_ns: the poller is stuck or parked, and the call was taken back. -EINPROGRESS after
- * twice that: it is stuck in function, and what context points to stays in use.
+ * timeout_ns: the poller is stuck or parked, and the call was taken back. -EINPROGRESS after twice
+ * that: it is stuck in function, and what context points to stays in use. After a call that was not
+ * answered the next ones wait 10 ms at most, until one is.
  */
 int poller_call(struct poller *poller, void (*function)(void *context), void *context,
                 uint64_t timeout_ns);

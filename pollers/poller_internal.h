@@ -37,6 +37,8 @@ struct poller {
     bool is_stopping; /* set by a command, therefore the poller's own */
     char name[16];
 
+    uint64_t last_ticks; /* when the last answer was out */
+
     _Alignas(64) _Atomic uint64_t sweeps;
     _Atomic uint64_t busy_ticks;
     _Atomic uint64_t requests;
@@ -45,6 +47,7 @@ struct poller {
      * control, to take it back. */
     _Alignas(64) _Atomic(struct poller_command *) command;
     struct poller_command mailbox;
+    bool was_late; /* control's: the last call was not answered, so the next one waits less */
     _Atomic uint32_t state;
     int start_error;
     pthread_t thread;

@@ -250,6 +250,9 @@ int router_create(const struct router_range *ranges, size_t count, int node, str
 
 void router_destroy(struct router *router)
 {
-    if (router)
+    while (router) {
+        struct router *older = router->older;
         memory_free(router, router->size_bytes);
+        router = older;
+    }
 }

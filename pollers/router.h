@@ -47,6 +47,7 @@ struct router_tree {
 struct router {
     struct router_tree trees[ROUTER_TREES];
     size_t size_bytes;
+    struct router *older; /* for whoever keeps several that are to be destroyed */
 };
 
 /*
@@ -56,6 +57,7 @@ struct router {
  */
 int router_create(const struct router_range *ranges, size_t count, int node, struct router **router,
                   size_t conflict[2]);
+/* And all that are older. */
 void router_destroy(struct router *router);
 
 /* The route of an access that request_check passed, or NULL. At most 18 steps. */

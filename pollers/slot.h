@@ -98,11 +98,14 @@ static inline void slot_copy_out(const struct acrn_io_request *slot, struct slot
 
 /*
  * PENDING -> PROCESSING. kernel_handled goes first: whoever sees PROCESSING decides by it. False:
- * the slot was taken back (VM reset) since it was read; it is the hypervisor's again.
+ * the slot was taken back (VM reset) since it was read; it is the hypervisor's again, and nothing
+ * was stored, but for kernel_handled, which it never reads, if that happened within this function.
  */
 static inline bool slot_claim(struct acrn_io_request *slot, bool for_default_client)
 {
     uint32_t expected = SLOT_PENDING;
+    if (__atomic_load_n(&slot->processed, __ATOMIC_RELAXED) != expected)
+        return false;
     __atomic_store_n(&slot->kernel_handled, for_default_client ? 0u : 1u, __ATOMIC_RELAXED);
     /* Release: pairs with an external default client's acquire of PROCESSING. */
     return __atomic_compare_exchange_n(&slot->processed, &expected, SLOT_PROCESSING, false,
@@ -118,10 +121,22 @@ static inline void slot_answer(struct acrn_io_request *slot, uint32_t type, uint
         __atomic_store_n(&slot->reqs.mmio_request.value, value, __ATOMIC_RELAXED);
 }
 
-/* Release: pairs with the requester's acquire of COMPLETE; it then sees the answer. */
-static inline void slot_complete(struct acrn_io_request *slot)
+/*
+ * PROCESSING -> COMPLETE, value first (of a read; of a write is_read is false). False: the slot was
+ * taken back since it was claimed; it is not touched. The compare-and-swap costs nothing beside the
+ * line, which is ours since the claim, and leaves no moment in which a reset could slip in between.
+ */
+static inline bool slot_complete(struct acrn_io_request *slot, bool is_read, uint32_t type,
+                                 uint64_t value)
 {
-    __atomic_store_n(&slot->processed, SLOT_COMPLETE, __ATOMIC_RELEASE);
+    uint32_t expected = SLOT_PROCESSING;
+    if (__atomic_load_n(&slot->processed, __ATOMIC_RELAXED) != expected)
+        return false;
+    if (is_read)
+        slot_answer(slot, type, value);
+    /* Release: pairs with the requester's acquire of COMPLETE; it then sees the answer. */
+    return __atomic_compare_exchange_n(&slot->processed, &expected, SLOT_COMPLETE, false,
+                                       __ATOMIC_RELEASE, __ATOMIC_RELAXED);
 }
 
 /* Hands all slots to the requester. Only while no requester can see the page. */

@@ -36,6 +36,7 @@ struct slot_record {
     uint8_t size_bytes;
     bool is_read;
     bool notify_wanted;
+    bool was_full;      /* its client's inbox was full: counted once a request */
     uint32_t odd_state; /* last state that is none of the four, so that each is counted once */
 };
 

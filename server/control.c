@@ -63,6 +63,7 @@ static void timer_ready(void *context, uint32_t events)
     listener_poll(control->listener);
     if (++control->tick_count % TICKS_PER_SECOND != 0)
         return;
+    topology_tick(control->topology);
     services_save(control->topology);
     events_report(control->topology);
     listener_tick(control->listener);

@@ -2,36 +2,81 @@
 #include "server/sandbox.h"
 
 #include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <seccomp.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
-/* libseccomp's own handle under our name. */
-struct sandbox;
+/* The filter as the kernel takes it. libseccomp builds it, here; arming it is two system calls and
+ * nothing else: the library would allocate and free memory on the poller, and freeing may be a system
+ * call that the filter already forbids. */
+struct sandbox {
+    struct sock_fprog program;
+    struct sock_filter instructions[];
+};
+
+static int add_rules(scmp_filter_ctx filter, enum poller_idle idle)
+{
+    if (idle == POLLER_IDLE_YIELD)
+        return seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(sched_yield), 0);
+    if (idle != POLLER_IDLE_SLEEP)
+        return 0;
+    int result = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(clock_nanosleep), 0);
+    /* What the kernel makes of a sleep that a stop or a suspend interrupted. */
+    return result < 0 ? result
+                      : seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(restart_syscall), 0);
+}
+
+/* The instructions of filter as they lie in descriptor. */
+static int read_program(int descriptor, struct sandbox **sandbox)
+{
+    off_t size = lseek(descriptor, 0, SEEK_END);
+    if (size <= 0 || (size_t)size % sizeof(struct sock_filter) != 0)
+        return -EINVAL;
+    struct sandbox *read = malloc(sizeof(*read) + (size_t)size);
+    if (!read)
+        return -ENOMEM;
+    if (pread(descriptor, read->instructions, (size_t)size, 0) != size) {
+        free(read);
+        return -EIO;
+    }
+    read->program.len = (unsigned short)((size_t)size / sizeof(struct sock_filter));
+    read->program.filter = read->instructions;
+    *sandbox = read;
+    return 0;
+}
 
 int sandbox_create(enum poller_idle idle, struct sandbox **sandbox)
 {
     scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
-    if (!filter)
-        return -ENOMEM;
-    int result = 0;
-    if (idle == POLLER_IDLE_YIELD)
-        result = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(sched_yield), 0);
-    else if (idle == POLLER_IDLE_SLEEP)
-        result = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(clock_nanosleep), 0);
-    if (result < 0) {
+    int descriptor = memfd_create("sandbox", MFD_CLOEXEC);
+    int result = !filter ? -ENOMEM : descriptor < 0 ? -errno : add_rules(filter, idle);
+    if (result == 0)
+        result = seccomp_export_bpf(filter, descriptor);
+    if (result == 0)
+        result = read_program(descriptor, sandbox);
+    if (descriptor >= 0)
+        close(descriptor);
+    if (filter)
         seccomp_release(filter);
-        return result;
-    }
-    *sandbox = filter;
-    return 0;
+    return result;
 }
 
 int sandbox_arm(void *arm_context)
 {
-    return seccomp_load(arm_context);
+    struct sandbox *sandbox = arm_context;
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+        return -errno;
+    if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &sandbox->program) < 0)
+        return -errno;
+    return 0;
 }
 
 void sandbox_destroy(struct sandbox *sandbox)
 {
-    if (sandbox)
-        seccomp_release(sandbox);
+    free(sandbox);
 }

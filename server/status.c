@@ -117,7 +117,7 @@ static struct client_status read_client(const struct vm_client *client)
 
 static uint32_t read_slot_state(const struct vm *vm, uint32_t slot_index)
 {
-    return vm->requester_pid ? slot_state(&vm->source.slots[slot_index]) : SLOT_FREE;
+    return vm->is_attached ? slot_state(&vm->source.slots[slot_index]) : SLOT_FREE;
 }
 
 /* ---- JSON -------------------------------------------------------------------------------- */
@@ -146,7 +146,7 @@ static void report_vm(const struct topology *topology, const struct vm *vm, stru
     report_add_number(object, "vcpus", vm->page->vcpu_count);
     report_add_text(object, "source", "memfd");
     report_add_text(object, "poller", topology->pollers[vm->poller_index].name);
-    report_add_bool(object, "attached", vm->requester_pid != 0);
+    report_add_bool(object, "attached", vm->is_attached);
     report_add_number(object, "requester_pid", (uint64_t)vm->requester_pid);
     report_add_text(object, "state", vm_state_name(vm));
     struct report *slots = report_add_array(object, "slots");
@@ -242,7 +242,7 @@ static void print_vms(const struct topology *topology, FILE *out)
     for (size_t i = 0; i < topology->vm_count; i++) {
         const struct vm *vm = topology->vms[i];
         char requester[16] = "none";
-        if (vm->requester_pid)
+        if (vm->is_attached)
             snprintf(requester, sizeof(requester), "pid %d", (int)vm->requester_pid);
         fprintf(out, "%-15s %-8s %5u %-15s %-10s %12llu  ", vm->name, vm_state_name(vm),
                 vm->page->vcpu_count, topology->pollers[vm->poller_index].name, requester,

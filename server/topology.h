@@ -87,6 +87,9 @@ int topology_start(struct topology *topology);
 /* Every few milliseconds: VM resets that are under way. */
 void topology_poll(struct topology *topology);
 
+/* Once a second: pages that a poller has yet to let go of. */
+void topology_tick(struct topology *topology);
+
 /* Takes on no more requests, waits up to settle_ns for those in flight, completes the rest with
  * all-ones, and stops the pollers. -ETIMEDOUT: a poller is stuck. */
 int topology_settle(struct topology *topology);

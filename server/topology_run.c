@@ -83,3 +83,9 @@ void topology_poll(struct topology *topology)
     for (size_t i = 0; i < topology->vm_count; i++)
         vm_clear_poll(topology->vms[i]);
 }
+
+void topology_tick(struct topology *topology)
+{
+    for (size_t i = 0; i < topology->vm_count; i++)
+        vm_detach_again(topology->vms[i]);
+}

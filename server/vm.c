@@ -17,9 +17,9 @@ static int call(struct vm *vm, struct poller *poller, void (*function)(void *con
                 void *context)
 {
     int result = poller_call(poller, function, context, VM_CALL_TIMEOUT_NS);
-    if (result < 0 && !vm->is_stuck) {
+    if (result == -EINPROGRESS && !vm->is_stuck) {
         vm->is_stuck = true;
-        log_error("vm %s: a poller does not answer; the VM is out of service until a restart",
+        log_error("vm %s: a device hangs in its reset; the VM is out of service until a restart",
                   vm->name);
     }
     return result;
@@ -85,6 +85,7 @@ static int check_options(const struct topology *topology, const struct vm_option
 
 static void vm_free(struct vm *vm)
 {
+    router_destroy(vm->retired);
     router_destroy(vm->router);
     memory_free(vm->page, sizeof(*vm->page));
     free(vm);
@@ -142,6 +143,8 @@ static void forget_vm(struct vm *vm)
 int vm_destroy(struct vm *vm)
 {
     vm_detach(vm);
+    if (vm->is_detaching)
+        return -ETIMEDOUT;
     while (vm->client_count > 0) {
         int result = vm_client_destroy(vm->clients[vm->client_count - 1]);
         if (result < 0)
@@ -163,8 +166,8 @@ static int change_state(struct vm *vm, enum vm_state from, enum vm_state to,
     if (vm->state != from)
         return -EINVAL;
     if (vm->is_stuck)
-        return -ETIMEDOUT;
-    int result = vm->requester_pid ? call(vm, vm->poller, function, vm) : 0;
+        return -EINPROGRESS;
+    int result = vm->is_attached ? call(vm, vm->poller, function, vm) : 0;
     if (result == 0)
         vm->state = to;
     return result;
@@ -200,9 +203,9 @@ static int reset_devices(struct vm *vm)
 
 int vm_attach(struct vm *vm, pid_t pid, int *descriptor)
 {
-    if (vm->requester_pid)
+    if (vm->is_attached)
         return -EEXIST;
-    if (vm->is_stuck)
+    if (vm->is_stuck || vm->is_detaching)
         return -ETIMEDOUT;
     int result = source_memfd_open(&vm->source);
     if (result < 0)
@@ -210,34 +213,48 @@ int vm_attach(struct vm *vm, pid_t pid, int *descriptor)
     result = reset_devices(vm);
     if (result == 0)
         result = call(vm, vm->poller, open_page, vm);
-    if (result == -EINPROGRESS)
-        return result; /* it may still come to use the mapping */
     if (result < 0) {
-        source_memfd_close(&vm->source);
+        if (result != -EINPROGRESS)
+            source_memfd_close(&vm->source);
         return result;
     }
+    vm->is_attached = true;
     vm->requester_pid = pid;
     *descriptor = vm->source.descriptor;
     return 0;
 }
 
+/* A quiescent point of every poller that may still be answering on this page. */
+static int let_go(struct vm *vm)
+{
+    int result = call(vm, vm->poller, close_page, vm);
+    for (uint32_t i = 0; i < vm->client_count && result == 0; i++)
+        if (vm->clients[i]->poller != vm->poller)
+            result = call(vm, vm->clients[i]->poller, nothing, NULL);
+    return result;
+}
+
+void vm_detach_again(struct vm *vm)
+{
+    if (!vm->is_detaching || let_go(vm) < 0)
+        return;
+    /* An external client's thread is no poller: close_page made its tickets stale, but it may be
+     * between winning and writing, a handful of instructions. */
+    while (page_in_flight(vm->page) > 0)
+        ticks_pause();
+    source_memfd_close(&vm->source);
+    vm->is_detaching = false;
+}
+
 void vm_detach(struct vm *vm)
 {
-    if (!vm->requester_pid)
+    if (!vm->is_attached)
         return;
-    vm->requester_pid = 0;
-    if (call(vm, vm->poller, close_page, vm) < 0)
-        return;
-    /* A quiescent point of every poller that may still be answering on this page. An external
-     * client's thread is no poller: it is kept off by its ticket, which close_page made stale, but
-     * it may be between winning and writing. */
-    for (uint32_t i = 0; i < vm->client_count; i++)
-        if (vm->clients[i]->poller != vm->poller &&
-            call(vm, vm->clients[i]->poller, nothing, NULL) < 0)
-            return;
-    while (page_in_flight(vm->page) > 0)
-        ticks_pause(); /* a handful of instructions of whoever won */
-    source_memfd_close(&vm->source);
+    vm->is_attached = false;
+    vm->is_detaching = true;
+    vm_detach_again(vm);
+    if (vm->is_detaching)
+        log_warning("vm %s: a poller does not answer; its page is let go when it does", vm->name);
 }
 
 /* ---- reset ------------------------------------------------------------------------------- */
@@ -245,7 +262,7 @@ void vm_detach(struct vm *vm)
 int vm_clear_begin(struct vm *vm)
 {
     if (vm->is_stuck)
-        return -ETIMEDOUT;
+        return -EINPROGRESS;
     if (vm->is_clearing)
         return 0;
     int result = call(vm, vm->poller, begin_clearing, vm);

@@ -13,9 +13,10 @@
  *          A page is swept while the VM is RUNNING and somebody is attached.
  * Threads: control. What a poller owns is changed by commands on that poller (poller_call).
  * Memory:  a VM owns its clients, its router and its page source.
- * Errors:  negative errno; nothing half applied. -ETIMEDOUT or -EINPROGRESS: a poller does not
- * answer within VM_CALL_TIMEOUT_NS; the VM is then out of service (is_stuck) and its page stays
- *          mapped for good, because that poller may still use it.
+ * Errors:  negative errno; nothing half applied. -ETIMEDOUT: a poller does not answer, within
+ *          VM_CALL_TIMEOUT_NS for the first time, and nothing changed. -EINPROGRESS: it is stuck in
+ *          what it was asked to do; the VM is then out of service for good (is_stuck), and what that
+ *          poller may still use is never freed.
  * Source:  Linux drivers/virt/acrn (facts); the names are the driver's.
  */
 #ifndef SERVER_VM_H
@@ -57,10 +58,13 @@ struct vm {
     struct vm_client *clients[VM_CLIENTS_MAX]; /* [client_count] */
     uint32_t client_count;
     struct page_source source;
-    pid_t requester_pid; /* 0: nobody is attached */
+    bool is_attached;
+    bool is_detaching;   /* nobody is attached, but a poller has yet to let go of the page */
+    pid_t requester_pid; /* for display; 0 if it lives outside our process namespace */
     bool is_stuck;
-    bool is_clearing;    /* between vm_clear_begin and the poll that ended it */
-    bool resets_devices; /* once it is cleared */
+    struct router *retired; /* replaced, but the sweeping poller may still look into it */
+    bool is_clearing;       /* between vm_clear_begin and the poll that ended it */
+    bool resets_devices;    /* once it is cleared */
     int clear_result;
     uint64_t clear_deadline_ticks;
     /* What events.c has told of. */
@@ -84,8 +88,10 @@ int vm_resume(struct vm *vm);
  * VM's. -EEXIST: it has a page already. */
 int vm_attach(struct vm *vm, pid_t pid, int *descriptor);
 
-/* Abandons what is in flight, for whoever waited is gone, and lets go of the page. */
+/* Abandons what is in flight, for whoever waited is gone, and lets go of the page. If a poller does not
+ * answer, the page stays until vm_detach_again, once a second, finds it well. */
 void vm_detach(struct vm *vm);
+void vm_detach_again(struct vm *vm);
 
 /*
  * What a VM reset does to requests: while it lasts, new ones are answered with all-ones at once;

@@ -63,8 +63,18 @@ static void nothing(void *context)
     (void)context;
 }
 
-/* Publishes a router of all clients' ranges and frees the old one after the sweeping poller's
- * quiescent point. */
+/* The sweeping poller's quiescent point: what was retired before it can go. */
+static int quiesce(struct vm *vm)
+{
+    int result = poller_call(vm->poller, nothing, NULL, VM_CALL_TIMEOUT_NS);
+    if (result < 0)
+        return result;
+    router_destroy(vm->retired);
+    vm->retired = NULL;
+    return 0;
+}
+
+/* Publishes a router of all clients' ranges; the old one goes at the next quiescent point. */
 static int publish_router(struct vm *vm)
 {
     size_t count = 0;
@@ -88,12 +98,11 @@ static int publish_router(struct vm *vm)
     vm->router = new;
     /* Release: pairs with the poller's acquire; the tree is complete before it is seen. */
     atomic_store_explicit(&vm->page->router, new, memory_order_release);
-    result = poller_call(vm->poller, nothing, NULL, VM_CALL_TIMEOUT_NS);
-    if (result == 0)
-        router_destroy(old);
-    else
-        vm->is_stuck = true; /* and may still look into the old one: it is left alone */
-    return result;
+    old->older = vm->retired;
+    vm->retired = old;
+    quiesce(
+        vm); /* a stuck poller looks into the new one when it is well again; the old ones wait */
+    return 0;
 }
 
 static bool is_range_valid(uint32_t type, uint64_t first, uint64_t last)
@@ -123,7 +132,7 @@ int vm_client_add_range(struct vm_client *client, uint32_t type, uint64_t first,
         .priority = priority,
     };
     int result = publish_router(client->vm);
-    if (result < 0 && !client->vm->is_stuck)
+    if (result < 0)
         client->range_count--;
     else
         client->next_range_index++;
@@ -139,7 +148,7 @@ int vm_client_delete_range(struct vm_client *client, uint32_t type, uint64_t fir
         struct router_range deleted = *range;
         *range = client->ranges[--client->range_count];
         int result = publish_router(client->vm);
-        if (result < 0 && !client->vm->is_stuck) {
+        if (result < 0) {
             client->ranges[client->range_count++] = *range;
             *range = deleted;
         }
@@ -195,7 +204,7 @@ int vm_set_ranges(struct vm *vm, const struct router_range *ranges, size_t count
     if (result == 0) {
         swap_ranges(vm, taken, counts);
         result = publish_router(vm);
-        if (result < 0 && !vm->is_stuck)
+        if (result < 0)
             swap_ranges(vm, taken, counts);
     }
     for (uint32_t i = 0; i < vm->client_count; i++)
@@ -360,26 +369,35 @@ static int drain_inbox(struct vm_client *client)
     return poller_remove_inbox(client->poller, &client->client);
 }
 
-int vm_client_destroy(struct vm_client *client)
+/* Nothing is routed to the client any more once this returned 0; otherwise nothing changed. */
+static int unpublish(struct vm_client *client)
 {
     struct vm *vm = client->vm;
     struct router_range *ranges = client->ranges;
     size_t range_count = client->range_count;
-    atomic_store_explicit(&client->is_destroying, true, memory_order_release);
-    /* From here on nothing is routed to it: publish_router passed the sweeping poller's quiescent
-     * point, and so did vm_set_default_client. */
+    int result = quiesce(vm); /* a poller that does not answer now is not begun with */
+    if (result < 0)
+        return result;
     client->ranges = NULL;
     client->range_count = 0;
-    int result = publish_router(vm);
-    if (result == 0 && vm->page->default_client == &client->client)
-        result = vm_set_default_client(vm, NULL);
+    result = publish_router(vm);
     if (result < 0) {
         client->ranges = ranges;
         client->range_count = range_count;
-        atomic_store_explicit(&client->is_destroying, false, memory_order_release);
-        return result; /* no memory for a router, or a poller that is stuck: the client stays */
+        return result;
     }
     free(ranges);
+    if (vm->page->default_client == &client->client)
+        result = vm_set_default_client(vm, NULL);
+    return result < 0 ? result : quiesce(vm);
+}
+
+int vm_client_destroy(struct vm_client *client)
+{
+    int result = unpublish(client);
+    if (result < 0)
+        return result;
+    atomic_store_explicit(&client->is_destroying, true, memory_order_release);
     if (client->client.external)
         settle_external(client);
     if (client->client.inbox)
@@ -387,9 +405,9 @@ int vm_client_destroy(struct vm_client *client)
     forget_client(client);
     service_close(client);
     if (result == 0)
-        client_free(client, true); /* else its poller is stuck in it: it stays, unreachable */
+        client_free(client, true);
     else
-        vm->is_stuck = true;
+        client->vm->is_stuck = true; /* its poller hangs in it: it stays, unreachable */
     return result;
 }
 

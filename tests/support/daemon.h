@@ -13,6 +13,7 @@
 
 #include "clients/request.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -196,7 +197,13 @@ static inline struct requester *daemon_attach(const struct daemon *daemon, const
 {
     struct requester *requester = NULL;
     char error[256] = "";
-    int result = requester_attach(daemon->socket, vm, &requester, error, sizeof(error));
+    int result = -EEXIST;
+    /* An earlier requester's end may reach the server after us. */
+    for (int i = 0; i < 500 && result == -EEXIST; i++) {
+        result = requester_attach(daemon->socket, vm, &requester, error, sizeof(error));
+        if (result == -EEXIST)
+            daemon_pause();
+    }
     if (result != 0)
         fail_msg("attach: %s", error);
     return requester;

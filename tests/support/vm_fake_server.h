@@ -174,10 +174,8 @@ static inline void fake_server_sweep(struct fake_server *server)
             access.value &= UINT32_MAX;
         fake_server_sync(server);
         server->answer(server->context, i, &access);
-        if (access.direction == REQUEST_READ)
-            slot_answer(slot, copy.type, access.value);
         fake_server_sync(server);
-        slot_complete(slot);
+        slot_complete(slot, access.direction == REQUEST_READ, copy.type, access.value);
     }
 }
 
