@@ -1,20 +1,17 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * PCI configuration mechanism 1 (ports 0xcf8..0xcff) and a bus 0 on which only the host bridge
- * 0:0.0 exists: every other function reads all-ones, which is how a guest learns that it is not
- * there.
+ * A PCI host bridge: the one function of an otherwise empty bus. Its range is the configuration
+ * space of that function, so an access's offset is the register:
  *
- *   0xcf8, 4 bytes   CONFIG_ADDRESS: stored as written, all 32 bits read back
- *   0xcf8..0xcfb     in any other size or position: not the address register; all-ones, dropped
- *   0xcfc..0xcff     CONFIG_DATA: bit 31 of the address clear: all-ones, dropped; set: the register
- *                    (address & 0xfc) + ((address >> 16) & 0xf00) + (port - 0xcfc)
- *   across 0xcfb/0xcfc                       neither: all-ones, dropped
+ *   0x000..0x0ff   the type 0 header; no BAR, no capability, no pin
+ *   0x100..0xfff   no extended capability: reads 0, writes are dropped
  *
- * Requests of type PCICFG (a hypervisor or driver that decoded 0xcf8 itself) reach the same
- * configuration space when this is the VM's default client. CONFIG_ADDRESS is one per VM: vCPUs
- * must take turns, as on hardware.
+ * Functions that no client claims read all-ones, which is how a guest learns that they are not
+ * there; as a VM's default client this device says so itself. The ports 0xcf8..0xcff are the VM's
+ * own (pollers/pci_ports.h) and reach it as requests of type PCICFG.
  *
- * Source: PCI Local Bus Specification 3.0, 3.2.2.3.2 (mechanism 1) and 6.1, 6.2 (header).
+ * Source: PCI Local Bus Specification 3.0, 6.1 and 6.2 (header); PCI Express Base Specification
+ * 3.0, 7.9.1 (an extended capability header of 0 ends the list).
  */
 #include "clients/devices/devices.h"
 
@@ -22,11 +19,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PORT_COUNT          8u
-#define DATA_OFFSET         4u
-#define ADDRESS_ENABLE      0x80000000u
-#define CONFIG_SPACE_BYTES  256u /* conventional: extended registers read all-ones */
-#define HOST_BRIDGE_ADDRESS 0u   /* bus 0, device 0, function 0 */
+#define HEADER_BYTES   256u  /* registers beyond it read 0 */
+#define FUNCTION_BYTES 4096u /* of configuration space */
 
 /* Offsets in a type 0 header, and the bits of it a guest may change. */
 #define PCI_VENDOR_ID          0x00u
@@ -62,10 +56,9 @@ static const struct device_option pci_host_options[OPTION_COUNT] = {
 
 struct pci_host {
     struct device device;
-    uint32_t config_address;
-    uint8_t config[CONFIG_SPACE_BYTES];
-    uint8_t config_at_reset[CONFIG_SPACE_BYTES];
-    uint8_t write_mask[CONFIG_SPACE_BYTES];
+    uint8_t config[HEADER_BYTES];
+    uint8_t config_at_reset[HEADER_BYTES];
+    uint8_t write_mask[HEADER_BYTES];
 };
 
 static void store_16(uint8_t *bytes, uint64_t value)
@@ -91,14 +84,18 @@ static void host_bridge_fill(struct pci_host *host, uint64_t vendor, uint64_t de
     host->write_mask[PCI_INTERRUPT_LINE] = 0xff; /* no pin, but firmware keeps notes there */
 }
 
+static bool is_one_function(const struct device_range *range)
+{
+    return range->type == REQUEST_PCICFG && range->first % FUNCTION_BYTES == 0 &&
+           range->last - range->first < FUNCTION_BYTES;
+}
+
 static int pci_host_create(const struct device_setup *setup, struct device **device)
 {
-    const struct device_range *range = setup->ranges;
-    if (setup->range_count != 1 || range->type != REQUEST_PORTIO ||
-        range->last - range->first != PORT_COUNT - 1) {
+    if (setup->range_count != 1 || !is_one_function(setup->ranges))
         return device_refuse(setup, EINVAL,
-                             "ranges: the PCI host needs exactly one, ports 0xcf8..0xcff");
-    }
+                             "ranges: a host bridge needs exactly one, of one PCI function from "
+                             "its register 0, such as {type: pcicfg, bdf: \"00:00.0\"}");
     struct pci_host *host = calloc(1, sizeof(*host));
     if (!host)
         return device_refuse(setup, ENOMEM, "no memory for the device");
@@ -112,68 +109,42 @@ static int pci_host_create(const struct device_setup *setup, struct device **dev
 static void pci_host_reset(struct device *device)
 {
     struct pci_host *host = (struct pci_host *)device;
-    host->config_address = 0;
-    memcpy(host->config, host->config_at_reset, CONFIG_SPACE_BYTES);
+    memcpy(host->config, host->config_at_reset, HEADER_BYTES);
 }
 
-/* One access to a function's configuration space; function: bus << 8 | device << 3 | function. */
-static void config_space_access(struct pci_host *host, uint64_t function, uint32_t first,
-                                struct request *request)
+static void config_space_read(const struct pci_host *host, struct request *request)
 {
-    uint64_t answer = 0;
+    request->value = 0;
     for (uint32_t i = 0; i < request->size_bytes; i++) {
-        uint32_t at = first + i;
-        bool exists = function == HOST_BRIDGE_ADDRESS && at < CONFIG_SPACE_BYTES;
-        if (request_is_read(request)) {
-            answer |= (uint64_t)(exists ? host->config[at] : 0xff) << (8 * i);
-        } else if (exists) {
-            uint8_t mask = host->write_mask[at];
-            uint8_t byte = (uint8_t)(request->value >> (8 * i));
-            host->config[at] = (uint8_t)((host->config[at] & ~mask) | (byte & mask));
-        }
+        uint64_t at = request->offset + i;
+        uint64_t byte = at < HEADER_BYTES ? host->config[at] : 0;
+        request->value |= byte << (8 * i);
     }
-    if (request_is_read(request))
-        request->value = answer;
 }
 
-static int nothing_there(struct request *request)
+static void config_space_write(struct pci_host *host, const struct request *request)
 {
-    if (request_is_read(request))
-        request->value = request_ones(request->size_bytes);
-    return 0;
-}
-
-static int config_port_access(struct pci_host *host, struct request *request)
-{
-    uint64_t offset = request->offset;
-    if (offset == 0 && request->size_bytes == 4) {
-        if (request_is_read(request)) {
-            request->value = host->config_address;
-        } else {
-            host->config_address = (uint32_t)request->value;
-        }
-        return 0;
+    for (uint32_t i = 0; i < request->size_bytes; i++) {
+        uint64_t at = request->offset + i;
+        if (at >= HEADER_BYTES)
+            return;
+        uint8_t mask = host->write_mask[at];
+        uint8_t byte = (uint8_t)(request->value >> (8 * i));
+        host->config[at] = (uint8_t)((host->config[at] & ~mask) | (byte & mask));
     }
-    uint32_t address = host->config_address;
-    bool is_data = offset >= DATA_OFFSET && offset + request->size_bytes <= PORT_COUNT;
-    if (!is_data || !(address & ADDRESS_ENABLE))
-        return nothing_there(request);
-    uint32_t first = (address & 0xfc) + ((address >> 16) & 0xf00) + (uint32_t)offset - DATA_OFFSET;
-    config_space_access(host, (address >> 8) & 0xffff, first, request);
-    return 0;
 }
 
 static int pci_host_handle(struct device *device, struct request *request)
 {
     struct pci_host *host = (struct pci_host *)device;
-    if (request->type == REQUEST_PCICFG) {
-        config_space_access(host, request->address >> 12, (uint32_t)request->address & 0xfff,
-                            request);
-        return 0;
-    }
-    if (request->range_index == REQUEST_NO_RANGE || request->offset >= PORT_COUNT)
-        return -ENXIO;
-    return config_port_access(host, request);
+    bool is_ours = request->type == REQUEST_PCICFG && request->range_index != REQUEST_NO_RANGE;
+    if (is_ours && request_is_read(request))
+        config_space_read(host, request);
+    else if (is_ours)
+        config_space_write(host, request);
+    else if (request_is_read(request))
+        request->value = request_ones(request->size_bytes);
+    return 0;
 }
 
 static void pci_host_destroy(struct device *device)
@@ -183,7 +154,7 @@ static void pci_host_destroy(struct device *device)
 
 const struct device_ops device_pci_host = {
     .name = "pci_host",
-    .summary = "PCI configuration ports and a host bridge on an otherwise empty bus",
+    .summary = "host bridge of an otherwise empty PCI bus",
     .options = pci_host_options,
     .option_count = OPTION_COUNT,
     .create = pci_host_create,
