@@ -2,6 +2,8 @@
 /* ioreq-bench: one question a file, every claim one command away. */
 #include "bench/bench.h"
 
+#include "server/standard_descriptors.h"
+
 #include <errno.h>
 #include <getopt.h>
 #include <limits.h>
@@ -140,6 +142,8 @@ static int parse_options(int argc, char **argv, struct bench_options *options)
 
 int main(int argc, char **argv)
 {
+    if (standard_descriptors_open() < 0)
+        return EXIT_FAILED;
     struct bench_options options = {
         .vcpus = 1, .ranges = 256, .blocks = 200, .block_requests = 5000};
     default_cpus(&options);

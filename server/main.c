@@ -6,6 +6,7 @@
 #include "server/control.h"
 #include "server/device_options.h"
 #include "server/log.h"
+#include "server/standard_descriptors.h"
 #include "server/topology.h"
 
 #include <errno.h>
@@ -143,6 +144,8 @@ static int check_and_serve(const struct arguments *arguments, struct config *con
 
 int main(int argc, char **argv)
 {
+    if (standard_descriptors_open() < 0)
+        return EXIT_FAILED;
     struct arguments arguments = {0};
     int exit_code = parse_arguments(argc, argv, &arguments);
     if (exit_code >= 0)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* ioreq-vm: plays the hypervisor's side of a VM's page. */
+#include "server/standard_descriptors.h"
 #include "server/vm/kvm.h"
 #include "server/vm/load.h"
 #include "server/vm/replay.h"
@@ -32,6 +33,8 @@ static const char help_text[] =
 
 int main(int argc, char **argv)
 {
+    if (standard_descriptors_open() < 0)
+        return EXIT_FAILED;
     signal(SIGPIPE, SIG_IGN); /* a report into a closed pipe is an error, not a death */
     if (argc < 2)
         return option_refuse("", "which command? kvm, replay or load; see ioreq-vm --help");
