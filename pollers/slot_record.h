@@ -8,6 +8,8 @@
  *              open            win                close
  *      IDLE ---------> IN_FLIGHT ---------> SETTLING ---------> IDLE, next sequence
  *
+ *          Who may take which step, of the record and of the page: slot_transitions.def.
+ *
  * Threads: open: the sweeping poller. win: anybody who holds the ticket: the poller that handled
  *          the request, a reset, a shutdown; the compare-and-swap lets exactly one through. A
  *          ticket of an earlier request never wins: its sequence is over.

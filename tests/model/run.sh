@@ -1,0 +1,141 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Checks the model of a slot's life (slot_life.pml) exhaustively, and that each mutant of it is
+# caught in the way it should be. One line a run.
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+tree=$(cd "$here/../.." && pwd)
+
+usage() {
+    cat <<END
+Usage: tests/model/run.sh [--only REGEX]
+  --only REGEX   only runs whose line matches; then the table's rows are not all asked for
+  --help         show this
+Exit codes: 0 the model holds and every mutant was caught, 1 not so, 2 usage, 77 skipped.
+END
+}
+
+# name | options of the model | caught by: none (it holds), assertion, liveness | what it is
+#   assertion: safety run. liveness: acceptance cycle under weak fairness.
+runs() {
+    cat <<'END'
+orderly safety     |                      | none      | reset after a clear; clear, deadline, stuck client
+reset safety       | -DWILD=1             | none      | reset at any time; deadline, stuck client
+reset+clear safety | -DWILD=2             | none      | reset at any time; clear
+orderly, store     | -DMUTANT=8           | none      | COMPLETE by store is enough for that hypervisor
+clear ends         | -DLIVENESS -DNO_DEADLINE | none  | though a client is stuck and nobody keeps deadlines
+orderly ends       | -DLIVENESS           | none      | every request answered or taken back, clear ends
+reset ends         | -DLIVENESS -DWILD=1  | none      | the same
+reset+clear ends   | -DLIVENESS -DWILD=2 -DREQUESTS=1 | none | the same with one request a slot: time
+mutant 1           | -DWILD=1             | assertion | no record check before dispatch
+mutant 2           | -DWILD=1             | assertion | claim by store
+mutant 3           | -DWILD=1             | assertion | record closed before the slot is written
+mutant 4           |                      | assertion | ticket without sequence
+mutant 5           |                      | assertion | record opened under the old sequence
+mutant 6           |                      | assertion | clear neither settles nor waits
+mutant 7           | -DWILD=1             | assertion | answered without a look at PROCESSING
+mutant 8           | -DWILD=1             | assertion | look at PROCESSING, then COMPLETE by store
+mutant 9           |                      | assertion | COMPLETE before value
+mutant 10          |                      | assertion | clear forgets the record without winning it
+mutant 11          |                      | assertion | deadline settles beside the gate
+mutant 12          |                      | assertion | clear begins without a quiescent point
+mutant 13          | -DLIVENESS -DWILD=1  | liveness  | slot taken back: record never closed
+mutant 14          | -DLIVENESS           | liveness  | stuck client, no deadline
+mutant 15          | -DLIVENESS           | liveness  | inbox fills with what a stuck client left
+mutant 16          | -DLIVENESS -DNO_DEADLINE | liveness  | clear waits for a stuck client without bound
+mutant 17          |                      | assertion | clear ends without one more round
+mutant 18          |                      | assertion | clear does not wait for another settler
+END
+}
+
+trim() { sed 's/^ *//; s/ *$//' <<<"$1"; }
+
+# One run, in a folder of its own; its line goes into `line` there, and `failed` says it is one.
+run_one() {
+    local folder=$1 name options expected what pan_options cc_options kind states seconds begin
+    IFS='|' read -r name options expected what <"$folder/run"
+    name=$(trim "$name") expected=$(trim "$expected") what=$(trim "$what")
+    cd "$folder"
+    cc_options="-O2 -DSAFETY" pan_options=
+    case $options in *LIVENESS*) cc_options="-O2 -DNFAIR=3" pan_options="-a -f" ;; esac
+    case $name in "mutant "*) # soon over: compiling is most of it
+        options="$options -DMUTANT=${name#mutant }" cc_options="$cc_options -O0" ;;
+    esac
+    begin=$(date +%s%N)
+    # Word splitting is wanted: these are lists of options.
+    # shellcheck disable=SC2086
+    if spin -E-I"$tree" $options -a "$here/slot_life.pml" >log 2>&1 && ! grep -q Error: log &&
+            gcc -w -DCOLLAPSE -DVECTORSZ=1024 -DMEMLIM=6000 $cc_options -o pan pan.c >>log 2>&1
+    then
+        ./pan -m1000000 -w24 $pan_options >log 2>&1 || :
+        rm -f pan pan.c
+    fi
+    seconds=$((($(date +%s%N) - begin) / 10000000))
+    states=$(sed -n 's/^ *\([0-9]*\) states, stored.*/\1/p' log)
+    kind="broken run"
+    if grep -q 'assertion violated' log; then kind=assertion
+    elif grep -q 'acceptance cycle' log; then kind=liveness
+    elif grep -qE '^pan:.*(invalid end state)' log; then kind="invalid end state"
+    elif grep -q 'errors: 0$' log && ! grep -qE 'max search depth|out of memory|truncated' log; then
+        kind=none
+    fi
+    local verdict
+    case $kind in
+        none) verdict="no error" ;;
+        assertion) verdict=$(sed -n 's/^pan:1: assertion violated \(.*\) (at.*/\1/p' log)
+                   [ "$verdict" != 0 ] || verdict="a step that is not in the table"
+                   verdict="assertion: $verdict" ;;
+        liveness) verdict="never ends" ;;
+        *) verdict=$kind; tail -n 20 log >&2 ;;
+    esac
+    [ "$kind" = "$expected" ] || { touch failed; verdict="$verdict  <-- expected: $expected"; }
+    printf '%-18s %8s states %4d.%02d s  %s: %s\n' "$name" "${states:-0}" \
+        $((seconds / 100)) $((seconds % 100)) "$what" "$verdict"
+}
+
+only=.
+while [ $# -gt 0 ]; do
+    case $1 in
+        --only) only=${2:?--only needs a regular expression}; shift ;;
+        --run-one) run_one "$2"; exit 0 ;; # for ourselves, below
+        --help|-h) usage; exit 0 ;;
+        *) usage >&2; exit 2 ;;
+    esac
+    shift
+done
+
+for program in spin gcc; do
+    command -v "$program" >/dev/null || { echo "skip: $program is not installed"; exit 77; }
+done
+
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+count=0
+while read -r line; do
+    count=$((count + 1))
+    mkdir "$scratch/$(printf %02d $count)"
+    printf '%s\n' "$line" >"$scratch/$(printf %02d $count)/run"
+done < <(runs | grep -E -- "$only")
+[ "$count" -gt 0 ] || { echo "no run matches $only" >&2; exit 2; }
+
+# One a processor: each is a single thread of at most 6 GB, as a rule of a tenth of that.
+printf '%s\0' "$scratch"/*/ | xargs -0 -n 1 -P "$(nproc)" "$here/run.sh" --run-one
+failures=$(find "$scratch" -name failed | wc -l)
+
+# Each row of the table was used by the model, or it does not belong there.
+if [ "$only" = . ]; then
+    sed -nE 's/^SLOT_(RECORD|PAGE)_TRANSITION\((.*), (.*), (.*)\).*/\L\1\E \2 \3 \4/p' \
+        "$tree/pollers/slot_transitions.def" | sort >"$scratch/table"
+    for folder in "$scratch"/*/; do
+        grep -q '^mutant' "$folder/run" || sed -n 's/^used: //p' "$folder/log"
+    done | sort -u >"$scratch/used"
+    if [ -s "$scratch/table" ] && cmp -s "$scratch/table" "$scratch/used"; then
+        echo "slot_transitions.def: $(wc -l <"$scratch/table") rows, each used by the model"
+    else
+        echo "slot_transitions.def: rows that the model does not use:"
+        comm -23 "$scratch/table" "$scratch/used"
+        failures=$((failures + 1))
+    fi
+fi
+echo "$count runs, $failures failures"
+[ "$failures" -eq 0 ]

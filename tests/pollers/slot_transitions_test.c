@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The steps that the code makes, against the table of those it may make: slot_transitions.def,
+ * which the model of a slot's life (tests/model) is checked against too. From every state, every
+ * function that changes a slot is called as its contract says; what it did must be in the table,
+ * and in the end each row of the server's must have been seen. */
+#include "pollers/page_settle.h"
+#include "tests/support/guest.h"
+
+#define RECORDS_SEQUENCE 5u
+
+enum actor { REQUESTER = 1, RESET, SWEEPER, SETTLER };
+
+struct transition {
+    enum actor actor;
+    uint32_t from, to;
+};
+
+static const struct transition record_table[] = {
+#define SLOT_RECORD_TRANSITION(who, from, to) {who, SLOT_PHASE_##from, SLOT_PHASE_##to},
+#include "pollers/slot_transitions.def"
+};
+#define RECORD_ROWS (sizeof(record_table) / sizeof(record_table[0]))
+
+static const struct transition page_table[] = {
+#define SLOT_PAGE_TRANSITION(who, from, to) {who, SLOT_##from, SLOT_##to},
+#include "pollers/slot_transitions.def"
+};
+#define PAGE_ROWS (sizeof(page_table) / sizeof(page_table[0]))
+
+/* What the requester may write, and two values that are no state. */
+static const uint32_t page_states[] = {SLOT_PENDING, SLOT_COMPLETE, SLOT_PROCESSING, SLOT_FREE, 4,
+                                       0xffffffff};
+#define PAGE_STATES (sizeof(page_states) / sizeof(page_states[0]))
+
+static void note(const struct transition *table, size_t count, bool *seen, struct transition step)
+{
+    if (step.from == step.to)
+        return;
+    for (size_t i = 0; i < count; i++) {
+        if (table[i].actor == step.actor && table[i].from == step.from && table[i].to == step.to) {
+            seen[i] = true;
+            return;
+        }
+    }
+    fail_msg("actor %d moved %u -> %u, which is not in the table", step.actor, step.from, step.to);
+}
+
+static uint64_t record_word(enum slot_phase phase)
+{
+    return (uint64_t)RECORDS_SEQUENCE << SLOT_PHASE_BITS | phase;
+}
+
+static void set_record(struct slot_record *record, enum slot_phase phase)
+{
+    slot_record_init(record);
+    record->size_bytes = 4;
+    atomic_store_explicit(&record->word, record_word(phase), memory_order_relaxed);
+}
+
+static void note_record(bool *seen, enum actor actor, uint64_t before, uint64_t after)
+{
+    struct transition step = {actor, slot_record_phase(before), slot_record_phase(after)};
+    note(record_table, RECORD_ROWS, seen, step);
+    uint64_t opened = actor == SWEEPER && before != after;
+    assert_int_equal(after >> SLOT_PHASE_BITS, (before >> SLOT_PHASE_BITS) + opened);
+}
+
+static void record_moves_are_those_of_the_table(void **state)
+{
+    (void)state;
+    bool seen[RECORD_ROWS] = {false};
+    for (uint32_t phase = SLOT_PHASE_IDLE; phase <= SLOT_PHASE_SETTLING; phase++) {
+        struct slot_record record;
+        set_record(&record, (enum slot_phase)phase);
+        uint64_t before = slot_record_word(&record);
+        if (slot_record_is_idle(&record))
+            slot_record_open(&record);
+        note_record(seen, SWEEPER, before, slot_record_word(&record));
+
+        set_record(&record, (enum slot_phase)phase);
+        uint64_t stale = before - ((uint64_t)1 << SLOT_PHASE_BITS);
+        assert_false(slot_record_win(&record, stale));
+        assert_int_equal(slot_record_word(&record), before);
+        /* The ticket of this life, whatever the record is at now. */
+        uint64_t ticket = record_word(SLOT_PHASE_IN_FLIGHT);
+        bool has_won = slot_record_win(&record, ticket);
+        uint64_t between = slot_record_word(&record);
+        note_record(seen, SETTLER, before, between);
+        if (has_won)
+            slot_record_close(&record, ticket);
+        note_record(seen, SETTLER, between, slot_record_word(&record));
+    }
+    for (size_t i = 0; i < RECORD_ROWS; i++)
+        assert_true(seen[i]);
+}
+
+/* Slot 0 is in flight, and the page says `from`; somebody acts. */
+static void note_page(bool *seen, enum actor actor, uint32_t from, void (*act)(struct guest *guest))
+{
+    struct guest *guest = guest_create((struct guest_options){.vcpus = 1});
+    set_record(&guest->page->records[0], SLOT_PHASE_IN_FLIGHT);
+    guest_set_state(guest, 0, from);
+    act(guest);
+    uint32_t to = guest_state(guest, 0);
+    /* Whatever is not one of the four is nobody's: only page_open may overwrite it. */
+    if (from <= SLOT_FREE)
+        note(page_table, PAGE_ROWS, seen, (struct transition){actor, from, to});
+    else
+        assert_true(to == from || actor == RESET);
+    guest_destroy(guest);
+}
+
+static void claim(struct guest *guest)
+{
+    slot_claim(&guest->slots[0], true);
+}
+
+/* As answer_at_once of poller_loop.c does: without a record. */
+static void complete(struct guest *guest)
+{
+    slot_complete(&guest->slots[0], true, REQUEST_MMIO, 0);
+}
+
+static void settle(struct guest *guest)
+{
+    page_settle(guest->page, 0, record_word(SLOT_PHASE_IN_FLIGHT), 0);
+}
+
+static void settle_all(struct guest *guest)
+{
+    page_settle_all(guest->page);
+}
+
+static void settle_too_late(struct guest *guest)
+{
+    uint32_t before = guest_state(guest, 0);
+    set_record(&guest->page->records[0], SLOT_PHASE_IDLE);
+    assert_false(page_settle(guest->page, 0, record_word(SLOT_PHASE_IN_FLIGHT), 0));
+    set_record(&guest->page->records[0], SLOT_PHASE_SETTLING);
+    assert_false(page_settle(guest->page, 0, record_word(SLOT_PHASE_IN_FLIGHT), 0));
+    assert_int_equal(page_settle_all(guest->page), 0);
+    assert_int_equal(guest_state(guest, 0), before);
+}
+
+static void abandon(struct guest *guest)
+{
+    page_close(guest->page);
+}
+
+static void sweep_while_in_flight(struct guest *guest)
+{
+    uint32_t before = guest_state(guest, 0);
+    poller_round(guest->poller);
+    assert_int_equal(guest_state(guest, 0), before);
+}
+
+static void open_again(struct guest *guest)
+{
+    page_open(guest->page, guest->slots);
+}
+
+static void page_moves_are_those_of_the_table(void **state)
+{
+    (void)state;
+    bool seen[PAGE_ROWS] = {false};
+    for (size_t i = 0; i < PAGE_STATES; i++) {
+        uint32_t from = page_states[i];
+        note_page(seen, SWEEPER, from, claim);
+        note_page(seen, SWEEPER, from, complete);
+        note_page(seen, SWEEPER, from, sweep_while_in_flight);
+        note_page(seen, SETTLER, from, settle);
+        note_page(seen, SETTLER, from, settle_all);
+        note_page(seen, SETTLER, from, settle_too_late);
+        note_page(seen, SETTLER, from, abandon);
+        note_page(seen, RESET, from, open_again);
+    }
+    for (size_t i = 0; i < PAGE_ROWS; i++)
+        assert_true(seen[i] || page_table[i].actor == REQUESTER);
+}
+
+/* Claim and answer in one go: of an idle slot the sweep touches nothing but PENDING. */
+static void sweep_of_an_idle_slot_answers_pending_alone(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < PAGE_STATES; i++) {
+        struct guest *guest = guest_create((struct guest_options){.vcpus = 1});
+        guest_ask(guest, 0, (struct guest_access){REQUEST_MMIO, REQUEST_READ, 0x1000, 4, 7});
+        guest_set_state(guest, 0, page_states[i]);
+        poller_round(guest->poller);
+        uint32_t expected = page_states[i] == SLOT_PENDING ? SLOT_COMPLETE : page_states[i];
+        assert_int_equal(guest_state(guest, 0), expected);
+        assert_true(slot_record_is_idle(&guest->page->records[0]));
+        guest_destroy(guest);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(record_moves_are_those_of_the_table),
+        cmocka_unit_test(page_moves_are_those_of_the_table),
+        cmocka_unit_test(sweep_of_an_idle_slot_answers_pending_alone),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
