@@ -39,9 +39,14 @@ void requester_detach(struct requester *requester);
 
 uint32_t requester_vcpu_count(const struct requester *requester);
 
-/* Makes one access as vcpu and waits for its answer by polling. 0; -ESHUTDOWN: the server is gone
- * or requester_stop was called; -EPROTO: the slot was not FREE, so on ACRN the guest would get #GP;
- * -EINVAL: no such vCPU. The answer is what the server wrote, all 64 (MMIO, WP) or 32 bits of it.
+#define REQUESTER_CPU_UNKNOWN UINT32_MAX
+/* The CPU of the poller that sweeps the page, where no vCPU should run; REQUESTER_CPU_UNKNOWN if
+ * the server did not say. */
+uint32_t requester_poller_cpu(const struct requester *requester);
+
+/* Makes one access as vcpu and waits for its answer: spinning, and from 50 us on giving the CPU to
+ * others between its looks. 0; -ESHUTDOWN: the server is gone or requester_stop was called; -EPROTO:
+ * the slot was not FREE, so on ACRN the guest would get #GP; -EINVAL: no such vCPU. The answer is what the server wrote, all 64 (MMIO, WP) or 32 bits of it.
  */
 int requester_access(struct requester *requester, uint32_t vcpu, struct requester_access *access);
 

@@ -45,9 +45,11 @@ struct fake_server {
     char socket_path[96];
     uint32_t vcpu_count;
     const char *refusal;    /* sent instead of "ok ..." */
+    const char *more;       /* fields behind vcpus=; NULL: none */
     bool passes_nothing;    /* "ok" without a descriptor */
     bool passes_twice;      /* two descriptors */
     bool is_unsealed;       /* the page could shrink */
+    uint32_t attach_count;  /* its own thread's until stopped */
     _Atomic uint64_t turns; /* see fake_server_sync */
     _Atomic bool holds;     /* answers nothing meanwhile */
     _Atomic bool cuts;      /* closes the connection once */
@@ -119,8 +121,10 @@ static inline void fake_server_attach(struct fake_server *server)
     for (uint32_t i = 0; i < SLOT_COUNT; i++)
         __atomic_store_n(&server->slots[i].processed, SLOT_FREE, __ATOMIC_RELEASE);
 
+    server->attach_count++;
     char reply[256];
-    snprintf(reply, sizeof(reply), "ok vcpus=%u\n", server->vcpu_count);
+    snprintf(reply, sizeof(reply), "ok vcpus=%u%s\n", server->vcpu_count,
+             server->more ? server->more : "");
     if (strncmp(line, "attach ", 7) != 0)
         snprintf(reply, sizeof(reply), "error %d no such command\n", EINVAL);
     if (server->refusal)

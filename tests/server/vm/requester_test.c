@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include "pollers/ticks.h"
 #include "server/vm/requester.h"
 #include "tests/support/vm_fake_server.h"
 
@@ -6,6 +7,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/syscall.h>
 
 #include <cmocka.h>
 
@@ -64,6 +66,11 @@ static void attach_refuses_replies_without_a_usable_page(void **state)
         {.refusal = "ok vcpus=17\n"},
         {.refusal = "ok vcpus=1x\n"},
         {.refusal = "ok vcpus=\n"},
+        {.refusal = "ok poller_cpu=1 vcpus=1\n"},
+        {.refusal = "ok vcpus=1 poller_cpu=\n"},
+        {.refusal = "ok vcpus=1 poller_cpu=-1\n"},
+        {.refusal = "ok vcpus=1 poller_cpu=1x\n"},
+        {.refusal = "ok vcpus=1 poller_cpu=1024\n"},
         {.refusal = "ok vcpus=99999999999999999999999\n"},
         {.refusal = "ok\n"},
         {.refusal = "what?\n"},
@@ -89,6 +96,30 @@ static void attach_tells_the_vcpu_count(void **state)
     assert_false(requester_is_over(requester));
     requester_detach(requester);
     fake_server_stop(&server);
+}
+
+static void attach_tells_the_pollers_cpu(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *more;
+        uint32_t cpu;
+    } replies[] = {
+        {NULL, REQUESTER_CPU_UNKNOWN},
+        {" poller_cpu=7", 7},
+        {" colour=green poller_cpu=1023 size=2", 1023},
+        {" my_poller_cpu=7", REQUESTER_CPU_UNKNOWN},
+    };
+    for (size_t i = 0; i < sizeof(replies) / sizeof(replies[0]); i++) {
+        struct requester *requester;
+        struct fake_server server = {.more = replies[i].more};
+        start(&server, 3);
+        assert_int_equal(attach(&server, &requester), 0);
+        assert_int_equal(requester_vcpu_count(requester), 3);
+        assert_int_equal(requester_poller_cpu(requester), replies[i].cpu);
+        requester_detach(requester);
+        fake_server_stop(&server);
+    }
 }
 
 static void reads_and_writes_reach_the_server(void **state)
@@ -282,6 +313,52 @@ static void stop_ends_every_wait(void **state)
     check_waiting_ends(end_by_stop);
 }
 
+/* Takes the C library's place: when the watched thread yielded first, and how often. */
+static _Thread_local bool is_watched;
+static uint64_t first_yield_ticks;
+static _Atomic uint64_t yield_count;
+
+int sched_yield(void)
+{
+    if (is_watched && atomic_fetch_add(&yield_count, 1) == 0)
+        first_yield_ticks = ticks_now();
+    return (int)syscall(SYS_sched_yield);
+}
+
+static void *release_after_two_yields(void *argument)
+{
+    struct fake_server *server = argument;
+    while (atomic_load(&yield_count) < 2)
+        sched_yield();
+    atomic_store(&server->holds, false);
+    return NULL;
+}
+
+static void wait_spins_for_50_us_and_yields_from_then_on(void **state)
+{
+    (void)state;
+    struct requester *requester;
+    struct fake_server server = {0};
+    start(&server, 1);
+    assert_int_equal(attach(&server, &requester), 0);
+    is_watched = true;
+    /* Repeated: any number of turns takes 50 us when this thread is held up. */
+    for (int i = 0; i < 20; i++) {
+        struct requester_access read = {.address = 0x402, .size_bytes = 1};
+        pthread_t releaser;
+        atomic_store(&server.holds, true);
+        atomic_store(&yield_count, 0);
+        assert_int_equal(pthread_create(&releaser, NULL, release_after_two_yields, &server), 0);
+        uint64_t begin_ticks = ticks_now();
+        assert_int_equal(requester_access(requester, 0, &read), 0);
+        pthread_join(releaser, NULL);
+        assert_true(ticks_to_ns(first_yield_ticks - begin_ticks) >= 49000);
+    }
+    is_watched = false;
+    requester_detach(requester);
+    fake_server_stop(&server);
+}
+
 static void all_vcpus_at_once_get_their_own_answers(void **state)
 {
     (void)state;
@@ -343,12 +420,14 @@ int main(void)
         cmocka_unit_test(attach_passes_the_servers_refusal_on),
         cmocka_unit_test(attach_refuses_replies_without_a_usable_page),
         cmocka_unit_test(attach_tells_the_vcpu_count),
+        cmocka_unit_test(attach_tells_the_pollers_cpu),
         cmocka_unit_test(reads_and_writes_reach_the_server),
         cmocka_unit_test(slot_is_filled_as_the_hypervisor_does),
         cmocka_unit_test(slot_that_is_not_free_is_refused),
         cmocka_unit_test(vcpu_beyond_the_page_is_refused),
         cmocka_unit_test(server_that_vanishes_ends_every_wait),
         cmocka_unit_test(stop_ends_every_wait),
+        cmocka_unit_test(wait_spins_for_50_us_and_yields_from_then_on),
         cmocka_unit_test(all_vcpus_at_once_get_their_own_answers),
         cmocka_unit_test(attach_and_detach_leak_nothing),
     };
