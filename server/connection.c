@@ -2,15 +2,26 @@
 #include "server/connection.h"
 
 #include "pollers/ticks.h"
+#include "server/irqfd.h"
 #include "server/log.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+/* What an attached peer is told, one line each. */
+struct outgoing {
+    struct outgoing *next;
+    int descriptor; /* goes with the first byte; -1: none */
+    size_t length;
+    size_t sent;
+    char text[];
+};
 
 struct connection {
     struct connections *connections;
@@ -27,12 +38,36 @@ struct connection {
     struct command_reply reply;
     size_t reply_length;
     size_t reply_sent;
+    int passed;           /* came with the line; -1: none */
+    bool passed_too_many; /* descriptors; they are closed */
+    struct requester_link requester_link;
+    struct outgoing *queue; /* oldest first */
+    uint32_t queue_count;
 };
+
+static void drop_outgoing(struct connection *connection)
+{
+    struct outgoing *first = connection->queue;
+    connection->queue = first->next;
+    connection->queue_count--;
+    if (first->descriptor >= 0)
+        close(first->descriptor);
+    free(first);
+}
+
+static void drop_passed(struct connection *connection)
+{
+    if (connection->passed >= 0)
+        close(connection->passed);
+    connection->passed = -1;
+}
 
 static void connection_end(struct connection *connection)
 {
     struct connections *connections = connection->connections;
     struct vm *vm = connection->reply.attached;
+    if (vm)
+        vm_unlink_requester(vm);
     if (vm && !connections->keep_vms) {
         log_info("vm %s: requester pid %d detached", vm->name, (int)connection->pid);
         vm_detach(vm);
@@ -44,44 +79,134 @@ static void connection_end(struct connection *connection)
     if (connection->watch)
         event_loop_unwatch(connection->watch);
     close(connection->descriptor);
+    drop_passed(connection);
+    while (connection->queue)
+        drop_outgoing(connection);
     free(connection->reply.text);
     free(connection->line);
     free(connection);
 }
 
-/* Sends what the socket takes now. False: the connection is over. */
-static bool connection_send(struct connection *connection)
+/* Sends what the socket takes of text [length] behind *sent, with descriptor at its beginning.
+ * False: the connection is over. */
+static bool send_text(int socket, const char *text, size_t length, size_t *sent, int descriptor)
 {
-    while (connection->reply_sent < connection->reply_length) {
-        struct iovec piece = {connection->reply.text + connection->reply_sent,
-                              connection->reply_length - connection->reply_sent};
+    while (*sent < length) {
+        struct iovec piece = {(char *)(uintptr_t)text + *sent, length - *sent};
         struct msghdr message = {.msg_iov = &piece, .msg_iovlen = 1};
         union {
             struct cmsghdr header;
             char bytes[CMSG_SPACE(sizeof(int))];
         } control = {0};
-        if (connection->reply_sent == 0 && connection->reply.descriptor >= 0) {
+        if (*sent == 0 && descriptor >= 0) {
             message.msg_control = control.bytes;
             message.msg_controllen = sizeof(control.bytes);
             struct cmsghdr *rights = CMSG_FIRSTHDR(&message);
             rights->cmsg_level = SOL_SOCKET;
             rights->cmsg_type = SCM_RIGHTS;
             rights->cmsg_len = CMSG_LEN(sizeof(int));
-            memcpy(CMSG_DATA(rights), &connection->reply.descriptor, sizeof(int));
+            memcpy(CMSG_DATA(rights), &descriptor, sizeof(int));
         }
-        ssize_t sent = sendmsg(connection->descriptor, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-        if (sent < 0)
+        ssize_t count = sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (count < 0)
             return errno == EAGAIN || errno == EINTR;
-        connection->reply_sent += (size_t)sent;
+        *sent += (size_t)count;
     }
-    return connection->reply.attached != NULL; /* the others have their answer */
+    return true;
+}
+
+static bool is_sending(const struct connection *connection)
+{
+    return connection->reply_sent < connection->reply_length || connection->queue;
+}
+
+/* Sends the reply, then the lines. False: the connection is over. */
+static bool connection_send(struct connection *connection)
+{
+    if (!send_text(connection->descriptor, connection->reply.text, connection->reply_length,
+                   &connection->reply_sent, connection->reply.descriptor))
+        return false;
+    while (connection->reply_sent == connection->reply_length && connection->queue) {
+        struct outgoing *first = connection->queue;
+        if (!send_text(connection->descriptor, first->text, first->length, &first->sent,
+                       first->descriptor))
+            return false;
+        if (first->sent < first->length)
+            break;
+        drop_outgoing(connection);
+    }
+    /* Those who are not attached have their answer. */
+    return is_sending(connection) || connection->reply.attached != NULL;
+}
+
+/* ---- what an attached peer is told ---------------------------------------------------------- */
+
+static struct connection *connection_of(struct requester_link *link)
+{
+    return (struct connection *)((char *)link - offsetof(struct connection, requester_link));
+}
+
+/* Whoever calls may be in the middle of things: the end comes by way of the event loop. */
+static void cut(struct connection *connection)
+{
+    shutdown(connection->descriptor, SHUT_RDWR);
+}
+
+static struct outgoing *outgoing_create(const char *line, int descriptor)
+{
+    size_t length = strlen(line);
+    struct outgoing *created = malloc(sizeof(*created) + length + 2);
+    if (!created)
+        return NULL;
+    *created = (struct outgoing){.descriptor = -1, .length = length + 1};
+    memcpy(created->text, line, length);
+    memcpy(created->text + length, "\n", 2);
+    if (descriptor >= 0)
+        created->descriptor = fcntl(descriptor, F_DUPFD_CLOEXEC, 0);
+    if (descriptor >= 0 && created->descriptor < 0) {
+        free(created);
+        return NULL;
+    }
+    return created;
+}
+
+static void link_send(struct requester_link *link, const char *line, int descriptor)
+{
+    struct connection *connection = connection_of(link);
+    struct outgoing *last = NULL;
+    if (connection->queue_count < CONNECTION_QUEUE_MAX)
+        last = outgoing_create(line, descriptor);
+    if (!last) {
+        log_warning("vm %s: requester pid %d does not read what it is told, or there is no "
+                    "descriptor left; it is cut",
+                    connection->reply.attached->name, (int)connection->pid);
+        cut(connection);
+        return;
+    }
+    struct outgoing **end = &connection->queue;
+    while (*end)
+        end = &(*end)->next;
+    *end = last;
+    connection->queue_count++;
+    event_watch_change(connection->watch, POLLIN | POLLOUT);
+}
+
+static void link_end(struct requester_link *link)
+{
+    struct connection *connection = connection_of(link);
+    connection->reply.attached = NULL;
+    cut(connection);
 }
 
 static void connection_answer(struct connection *connection, struct command_reply reply)
 {
+    drop_passed(connection);
     connection->reply = reply;
     connection->reply_length = reply.text ? strlen(reply.text) : 0;
     connection->has_reply = true;
+    connection->requester_link = (struct requester_link){.send = link_send, .end = link_end};
+    if (reply.attached)
+        vm_link_requester(reply.attached, &connection->requester_link);
 }
 
 /* Reads what comes behind the line, which is none of ours. False: the connection is over. */
@@ -96,22 +221,71 @@ static bool connection_discard(struct connection *connection)
     return count == 0 && !connection->reply.attached;
 }
 
-/* False: the connection is over. No descriptor is taken: a plain recv lets the kernel drop them. */
+/* Keeps the first descriptor that comes with a line; a second one spoils it. */
+static void take_descriptors(struct connection *connection, struct msghdr *message)
+{
+    if (message->msg_flags & MSG_CTRUNC)
+        connection->passed_too_many = true; /* the kernel has dropped what did not fit */
+    for (struct cmsghdr *header = CMSG_FIRSTHDR(message); header;
+         header = CMSG_NXTHDR(message, header)) {
+        if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS)
+            continue;
+        size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        for (size_t i = 0; i < count; i++) {
+            int passed;
+            memcpy(&passed, CMSG_DATA(header) + i * sizeof(passed), sizeof(passed));
+            if (connection->passed < 0 && !connection->passed_too_many) {
+                connection->passed = passed;
+            } else {
+                close(passed);
+                connection->passed_too_many = true;
+            }
+        }
+    }
+}
+
+/* As recv; descriptors are taken out. */
+static ssize_t receive_some(struct connection *connection, char *bytes, size_t space)
+{
+    union {
+        struct cmsghdr align;
+        char bytes[CMSG_SPACE(sizeof(int))];
+    } control;
+    struct iovec piece = {.iov_base = bytes, .iov_len = space};
+    struct msghdr message = {
+        .msg_iov = &piece,
+        .msg_iovlen = 1,
+        .msg_control = control.bytes,
+        .msg_controllen = sizeof(control.bytes),
+    };
+    ssize_t count = recvmsg(connection->descriptor, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    if (count >= 0)
+        take_descriptors(connection, &message);
+    return count;
+}
+
+static struct command_reply run_line(struct connection *connection)
+{
+    if (connection->passed_too_many)
+        return command_error(EINVAL, "at most one descriptor may come with a line");
+    return command_run(&connection->connections->context, connection->line, connection->pid);
+}
+
+/* False: the connection is over. */
 static bool connection_receive(struct connection *connection)
 {
     if (connection->has_reply)
         return connection_discard(connection);
     char *end = connection->line + connection->line_length;
     size_t space = CONNECTION_LINE_BYTES - 1 - connection->line_length;
-    ssize_t count = recv(connection->descriptor, end, space, MSG_DONTWAIT);
+    ssize_t count = receive_some(connection, end, space);
     if (count <= 0)
         return count < 0 && (errno == EAGAIN || errno == EINTR);
     connection->line_length += (size_t)count;
     char *newline = memchr(connection->line, '\n', connection->line_length);
     if (newline) {
         *newline = '\0';
-        connection_answer(connection, command_run(&connection->connections->context,
-                                                  connection->line, connection->pid));
+        connection_answer(connection, run_line(connection));
     } else if (connection->line_length == CONNECTION_LINE_BYTES - 1) {
         connection_answer(connection, command_error(EMSGSIZE, "the line is too long"));
     }
@@ -128,7 +302,7 @@ static void connection_go_on(struct connection *connection, bool goes_on)
         return;
     }
     uint32_t events = connection->is_cut ? 0 : POLLIN;
-    if (connection->reply_sent < connection->reply_length)
+    if (is_sending(connection))
         events |= POLLOUT;
     event_watch_change(connection->watch, events);
 }
@@ -190,6 +364,7 @@ void connection_open(struct connections *connections, int descriptor, pid_t pid)
     connection->pid = pid;
     connection->since_ticks = ticks_now();
     connection->reply.descriptor = -1;
+    connection->passed = -1;
     connection->next = connections->first;
     connection->link = &connections->first;
     if (connection->next)

@@ -16,6 +16,8 @@
 #include "server/commands.h"
 #include "server/event_loop.h"
 
+/* Lines that an attached peer has not read; all irqfds of a VM fit twice. */
+#define CONNECTION_QUEUE_MAX  128
 #define CONNECTIONS_MAX       64
 #define CONNECTION_LINE_BYTES 16384
 #define CONNECTION_TIMEOUT_NS 5000000000ull

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "server/events.h"
 
+#include "server/ioeventfd.h"
 #include "server/log.h"
 #include "server/status.h"
 #include "server/vm_client.h"
@@ -23,6 +24,11 @@ static void report_vm(struct vm *vm)
     for (size_t i = 0; i < PAGE_SETTLED_COUNT; i++)
         if ((rose = rise(&vm->page->settled[i], &vm->settled_seen[i])) > 0)
             log_warning("vm %s: %s: %llu more", vm->name, status_page_settled[i], rose);
+    uint64_t misses = vm_ioeventfd_figures(vm).misses;
+    if (misses != vm->doorbell_misses_seen)
+        log_warning("vm %s: doorbell_misses: %llu more", vm->name,
+                    (unsigned long long)(misses - vm->doorbell_misses_seen));
+    vm->doorbell_misses_seen = misses;
     for (uint32_t i = 0; i < vm->client_count; i++) {
         struct client *client = &vm->clients[i]->client;
         if ((rose = rise(&client->errors, &vm->clients[i]->errors_seen)) > 0)

@@ -3,6 +3,8 @@
 
 #include "pollers/histogram.h"
 #include "pollers/ticks.h"
+#include "server/ioeventfd.h"
+#include "server/irqfd.h"
 #include "server/log.h"
 #include "server/report.h"
 #include "server/stream.h"
@@ -157,6 +159,11 @@ static void report_vm(const struct topology *topology, const struct vm *vm, stru
         report_add_number(counters, status_page_counters[i], counter_read(&vm->page->counters[i]));
     for (size_t i = 0; i < PAGE_SETTLED_COUNT; i++)
         report_add_number(counters, status_page_settled[i], counter_read(&vm->page->settled[i]));
+    struct ioeventfd_figures doorbells = vm_ioeventfd_figures(vm);
+    report_add_number(counters, "doorbell_rings", doorbells.rings);
+    report_add_number(counters, "doorbell_misses", doorbells.misses);
+    report_add_number(object, "ioeventfds", doorbells.assigned);
+    report_add_number(object, "irqfds", vm_irqfd_count(vm));
 }
 
 static void report_client(const struct topology *topology, const struct vm *vm,
@@ -235,6 +242,18 @@ static void print_slots(const struct vm *vm, FILE *out)
     fputc('\n', out);
 }
 
+static void print_doorbells(const struct vm *vm, FILE *out)
+{
+    struct ioeventfd_figures doorbells = vm_ioeventfd_figures(vm);
+    if (doorbells.assigned || doorbells.rings)
+        fprintf(out, "  ioeventfds: %u, doorbell_rings: %llu\n", doorbells.assigned,
+                (unsigned long long)doorbells.rings);
+    if (doorbells.misses)
+        fprintf(out, "  doorbell_misses: %llu\n", (unsigned long long)doorbells.misses);
+    if (vm_irqfd_count(vm))
+        fprintf(out, "  irqfds: %u\n", vm_irqfd_count(vm));
+}
+
 static void print_vms(const struct topology *topology, FILE *out)
 {
     fprintf(out, "\n%-15s %-8s %5s %-15s %-10s %12s  %s\n", "VM", "STATE", "VCPUS", "POLLER",
@@ -256,6 +275,7 @@ static void print_vms(const struct topology *topology, FILE *out)
             if (counter_read(&vm->page->settled[k]))
                 fprintf(out, "  %s: %llu\n", status_page_settled[k],
                         (unsigned long long)counter_read(&vm->page->settled[k]));
+        print_doorbells(vm, out);
     }
 }
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "server/topology.h"
 
+#include "pollers/memory.h"
+#include "pollers/notifier.h"
 #include "pollers/ticks.h"
 #include "server/device_options.h"
 #include "server/log.h"
@@ -74,7 +76,10 @@ static int build_pollers(struct topology *topology, const struct config *config)
             .arm = poller->sandbox ? sandbox_arm : NULL,
             .arm_context = poller->sandbox,
         };
-        result = poller_create(&options, &poller->poller);
+        result = notifier_add_port(topology->notifier, memory_node_of_cpu(poller->cpu),
+                                   &poller->notifier_port);
+        if (result == 0)
+            result = poller_create(&options, &poller->poller);
         if (result < 0)
             return result;
     }
@@ -252,7 +257,9 @@ int topology_create(const struct config *config, struct placement *placement,
     created->placement = placement;
     created->settle_ns = config->server.settle_ns;
     created->pollers = calloc(config->poller_count, sizeof(*created->pollers));
-    int result = created->pollers ? build_pollers(created, config) : -ENOMEM;
+    int result = created->pollers ? notifier_create(&created->notifier) : -ENOMEM;
+    if (result == 0)
+        result = build_pollers(created, config);
     if (result < 0) {
         topology_destroy(created);
         return result;
@@ -284,6 +291,7 @@ void topology_destroy(struct topology *topology)
         poller_destroy(topology->pollers[i].poller);
         sandbox_destroy(topology->pollers[i].sandbox);
     }
+    notifier_destroy(topology->notifier);
     free(topology->pollers);
     free(topology);
 }

@@ -25,12 +25,15 @@
 #include "pollers/placement.h"
 #include "server/vm.h"
 
+struct notifier;
+struct notifier_port;
 struct sandbox;
 
 struct topology_poller {
     char name[CLIENT_NAME_MAX + 1];
     struct poller *poller;
-    struct sandbox *sandbox; /* NULL: none */
+    struct notifier_port *notifier_port; /* the notifier's; this poller pushes */
+    struct sandbox *sandbox;             /* NULL: none */
     uint32_t cpu;
     enum poller_idle idle;
     struct poller_figures last; /* at the last status call, and when that was */
@@ -43,6 +46,7 @@ struct topology {
     struct placement *placement;
     struct topology_poller *pollers; /* [poller_count] */
     size_t poller_count;
+    struct notifier *notifier;        /* its thread runs while the pollers do */
     struct vm *vms[TOPOLOGY_VMS_MAX]; /* [vm_count] */
     size_t vm_count;
     uint64_t settle_ns; /* what a client gets at the end, see topology_settle */

@@ -2,6 +2,7 @@
 /* topology.h's second half: starting what topology.c built, and bringing it to rest. */
 #include "server/topology.h"
 
+#include "pollers/notifier.h"
 #include "pollers/ticks.h"
 #include "server/log.h"
 
@@ -31,9 +32,14 @@ int topology_start(struct topology *topology)
 {
     warn_of_what_hurts(topology);
     topology->is_started = true;
+    int result = notifier_start(topology->notifier);
+    if (result < 0) {
+        log_error("cannot start the notifier's thread: %s", strerror(-result));
+        return result;
+    }
     for (size_t i = 0; i < topology->poller_count; i++) {
         struct topology_poller *poller = &topology->pollers[i];
-        int result = poller_start(poller->poller);
+        result = poller_start(poller->poller);
         if (result < 0) {
             log_error("poller %s: cannot run on CPU %u: %s", poller->name, poller->cpu,
                       strerror(-result));
@@ -75,6 +81,7 @@ int topology_settle(struct topology *topology)
         log_error("poller %s is stuck in a device", topology->pollers[i].name);
         result = -ETIMEDOUT;
     }
+    notifier_stop(topology->notifier); /* the doorbells that were answered have rung */
     return result;
 }
 

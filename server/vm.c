@@ -3,6 +3,8 @@
 
 #include "pollers/memory.h"
 #include "pollers/ticks.h"
+#include "server/ioeventfd.h"
+#include "server/irqfd.h"
 #include "server/log.h"
 #include "server/topology.h"
 #include "server/vm_client.h"
@@ -153,6 +155,8 @@ int vm_destroy(struct vm *vm)
     int result = poller_remove_page(vm->poller, vm->page);
     if (result < 0)
         return result;
+    ioeventfds_destroy(vm);
+    irqfds_destroy(vm);
     forget_vm(vm);
     vm_free(vm);
     return 0;

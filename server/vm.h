@@ -31,6 +31,9 @@
 #define VM_CLIENTS_MAX              128u
 #define VM_CLEAR_TIMEOUT_DEFAULT_NS 100000000ull
 
+struct ioeventfds;
+struct irqfds;
+struct requester_link;
 struct topology;
 struct vm_client;
 
@@ -61,6 +64,9 @@ struct vm {
     bool is_attached;
     bool is_detaching;   /* nobody is attached, but a poller has yet to let go of the page */
     pid_t requester_pid; /* for display; 0 if it lives outside our process namespace */
+    struct requester_link *link;   /* irqfd.h; NULL: none */
+    struct ioeventfds *ioeventfds; /* NULL: never had one */
+    struct irqfds *irqfds;         /* NULL: never had one */
     bool is_stuck;
     struct router *retired; /* replaced, but the sweeping poller may still look into it */
     bool is_clearing;       /* between vm_clear_begin and the poll that ended it */
@@ -70,6 +76,7 @@ struct vm {
     /* What events.c has told of. */
     uint64_t counters_seen[PAGE_COUNTER_COUNT];
     uint64_t settled_seen[PAGE_SETTLED_COUNT];
+    uint64_t doorbell_misses_seen;
 };
 
 /* Adds a VM to topology. -EEXIST: the name is taken. -EINVAL: name, vCPU count or poller. -ENOSPC:

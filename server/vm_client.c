@@ -6,6 +6,7 @@
 #include "pollers/histogram.h"
 #include "pollers/memory.h"
 #include "pollers/ticks.h"
+#include "server/ioeventfd.h"
 #include "server/service.h"
 #include "server/topology.h"
 
@@ -63,8 +64,7 @@ static void nothing(void *context)
     (void)context;
 }
 
-/* The sweeping poller's quiescent point: what was retired before it can go. */
-static int quiesce(struct vm *vm)
+int vm_quiesce(struct vm *vm)
 {
     int result = poller_call(vm->poller, nothing, NULL, VM_CALL_TIMEOUT_NS);
     if (result < 0)
@@ -74,16 +74,15 @@ static int quiesce(struct vm *vm)
     return 0;
 }
 
-/* Publishes a router of all clients' ranges; the old one goes at the next quiescent point. */
-static int publish_router(struct vm *vm)
+int vm_publish_router(struct vm *vm)
 {
-    size_t count = 0;
+    size_t count = ioeventfds_gather_ranges(vm, NULL);
     for (uint32_t i = 0; i < vm->client_count; i++)
         count += vm->clients[i]->range_count;
     struct router_range *ranges = calloc(count + 1, sizeof(*ranges));
     if (!ranges)
         return -ENOMEM;
-    size_t filled = 0;
+    size_t filled = ioeventfds_gather_ranges(vm, ranges);
     for (uint32_t i = 0; i < vm->client_count; i++) {
         const struct vm_client *client = vm->clients[i];
         if (client->range_count)
@@ -100,8 +99,7 @@ static int publish_router(struct vm *vm)
     atomic_store_explicit(&vm->page->router, new, memory_order_release);
     old->older = vm->retired;
     vm->retired = old;
-    quiesce(
-        vm); /* a stuck poller looks into the new one when it is well again; the old ones wait */
+    vm_quiesce(vm); /* a poller that is stuck finds the new one when it is well again */
     return 0;
 }
 
@@ -116,7 +114,7 @@ static bool is_range_valid(uint32_t type, uint64_t first, uint64_t last)
 int vm_client_add_range(struct vm_client *client, uint32_t type, uint64_t first, uint64_t last,
                         uint32_t priority)
 {
-    if (!is_range_valid(type, first, last))
+    if (!is_range_valid(type, first, last) || priority == VM_PRIORITY_DOORBELL)
         return -EINVAL;
     struct router_range *ranges =
         realloc(client->ranges, (client->range_count + 1) * sizeof(*ranges));
@@ -131,7 +129,7 @@ int vm_client_add_range(struct vm_client *client, uint32_t type, uint64_t first,
         .range_index = client->next_range_index,
         .priority = priority,
     };
-    int result = publish_router(client->vm);
+    int result = vm_publish_router(client->vm);
     if (result < 0)
         client->range_count--;
     else
@@ -147,7 +145,7 @@ int vm_client_delete_range(struct vm_client *client, uint32_t type, uint64_t fir
             continue;
         struct router_range deleted = *range;
         *range = client->ranges[--client->range_count];
-        int result = publish_router(client->vm);
+        int result = vm_publish_router(client->vm);
         if (result < 0) {
             client->ranges[client->range_count++] = *range;
             *range = deleted;
@@ -168,7 +166,8 @@ static int take_ranges(struct vm_client *client, const struct router_range *rang
     for (size_t i = 0; i < count; i++) {
         if (ranges[i].client != &client->client)
             continue;
-        if (!is_range_valid(ranges[i].type, ranges[i].first, ranges[i].last))
+        if (!is_range_valid(ranges[i].type, ranges[i].first, ranges[i].last) ||
+            ranges[i].priority == VM_PRIORITY_DOORBELL)
             return -EINVAL;
         (*taken)[(*taken_count)++] = ranges[i];
         if (client->next_range_index <= ranges[i].range_index)
@@ -203,7 +202,7 @@ int vm_set_ranges(struct vm *vm, const struct router_range *ranges, size_t count
         result = -EINVAL; /* a client of another VM */
     if (result == 0) {
         swap_ranges(vm, taken, counts);
-        result = publish_router(vm);
+        result = vm_publish_router(vm);
         if (result < 0)
             swap_ranges(vm, taken, counts);
     }
@@ -375,12 +374,12 @@ static int unpublish(struct vm_client *client)
     struct vm *vm = client->vm;
     struct router_range *ranges = client->ranges;
     size_t range_count = client->range_count;
-    int result = quiesce(vm); /* a poller that does not answer now is not begun with */
+    int result = vm_quiesce(vm); /* a poller that does not answer now is not begun with */
     if (result < 0)
         return result;
     client->ranges = NULL;
     client->range_count = 0;
-    result = publish_router(vm);
+    result = vm_publish_router(vm);
     if (result < 0) {
         client->ranges = ranges;
         client->range_count = range_count;
@@ -389,7 +388,7 @@ static int unpublish(struct vm_client *client)
     free(ranges);
     if (vm->page->default_client == &client->client)
         result = vm_set_default_client(vm, NULL);
-    return result < 0 ? result : quiesce(vm);
+    return result < 0 ? result : vm_quiesce(vm);
 }
 
 int vm_client_destroy(struct vm_client *client)

@@ -22,6 +22,9 @@
 
 #include "server/vm.h"
 
+/* Of a range that wins over all others: the doorbells' (ioeventfd.h). */
+#define VM_PRIORITY_DOORBELL UINT32_MAX
+
 struct histogram;
 struct stream;
 
@@ -67,7 +70,8 @@ int vm_client_create(struct vm *vm, const struct vm_client_options *options,
  * waits is woken. Requests that come meanwhile stay PENDING for no longer than a sweep. */
 int vm_client_destroy(struct vm_client *client);
 
-/* -EINVAL: last < first, beyond the type's space, or a type that is not routed by range. -EEXIST:
+/* -EINVAL: last < first, beyond the type's space, a type that is not routed by range, or
+ * VM_PRIORITY_DOORBELL, which is reserved. -EEXIST:
  * it overlaps one of the same priority. -E2BIG: ROUTER_RANGES_MAX. Where priorities differ, the
  * higher range owns the shared addresses, and an access must lie in what one range owns as a whole.
  */
@@ -79,6 +83,14 @@ int vm_client_delete_range(struct vm_client *client, uint32_t type, uint64_t fir
 
 /* Replaces the ranges of all clients of a VM at once: ranges [count] name clients of this VM. */
 int vm_set_ranges(struct vm *vm, const struct router_range *ranges, size_t count);
+
+/* Builds a router of the ranges of all clients and doorbells as they are now, and publishes it; the
+ * old one goes at the sweeping poller's next quiescent point. On failure nothing changed. */
+int vm_publish_router(struct vm *vm);
+
+/* The sweeping poller's quiescent point: nothing that was published before is looked at any more.
+ * -ETIMEDOUT: it does not answer. */
+int vm_quiesce(struct vm *vm);
 
 /* Makes client the default one of its VM, or nobody (NULL). */
 int vm_set_default_client(struct vm *vm, struct vm_client *client);
