@@ -65,7 +65,7 @@ struct device_value {
 struct device_range {
     uint64_t first; /* inclusive */
     uint64_t last;  /* inclusive */
-    uint32_t type;  /* REQUEST_PORTIO or REQUEST_MMIO */
+    uint32_t type;  /* REQUEST_PORTIO, REQUEST_MMIO or REQUEST_PCICFG */
 };
 
 struct device_setup {

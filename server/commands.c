@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "server/commands.h"
+#include "server/commands_internal.h"
 
 #include "server/log.h"
 #include "server/status.h"
@@ -12,21 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ARGUMENTS_MAX 6u
-
-/* A line taken apart at its blanks. */
-struct call {
-    const struct command_context *context;
-    pid_t pid;
-    bool is_poll; /* asked again */
-    uint32_t argument_count;
-    const char *arguments[ARGUMENTS_MAX];
-};
-
 /* ---- replies ------------------------------------------------------------------------------ */
 
-__attribute__((format(printf, 1, 2))) static struct command_reply reply_text(const char *format,
-                                                                             ...)
+struct command_reply command_reply_text(const char *format, ...)
 {
     struct command_reply reply = {.descriptor = -1};
     va_list arguments;
@@ -44,14 +32,13 @@ struct command_reply command_error(int error, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(reason, sizeof(reason), format, arguments);
     va_end(arguments);
-    return reply_text("error %d %s\n", error, reason);
+    return command_reply_text("error %d %s\n", error, reason);
 }
 
-/* For operations whose result says everything. */
-static struct command_reply reply_result(int result, const char *what)
+struct command_reply command_reply_result(int result, const char *what)
 {
     return result < 0 ? command_error(-result, "%s: %s", what, strerror(-result))
-                      : reply_text("ok\n");
+                      : command_reply_text("ok\n");
 }
 
 static struct command_reply reply_pending(void)
@@ -112,8 +99,9 @@ static struct command_reply attach(const struct call *call)
         return command_error(EEXIST, "process %d plays the hypervisor of VM %s already",
                              (int)vm->requester_pid, vm->name);
     if (result < 0)
-        return reply_result(result, vm->name);
-    reply = reply_text("ok vcpus=%u\n", vm->page->vcpu_count);
+        return command_reply_result(result, vm->name);
+    reply = command_reply_text("ok vcpus=%u poller_cpu=%u\n", vm->page->vcpu_count,
+                               call->context->topology->pollers[vm->poller_index].cpu);
     reply.descriptor = descriptor;
     reply.attached = vm;
     log_info("vm %s: requester pid %d attached", vm->name, (int)call->pid);
@@ -124,7 +112,7 @@ static struct command_reply with_vm(const struct call *call, int (*operation)(st
 {
     struct command_reply reply;
     struct vm *vm = find_vm(call, &reply);
-    return vm ? reply_result(operation(vm), call->arguments[0]) : reply;
+    return vm ? command_reply_result(operation(vm), call->arguments[0]) : reply;
 }
 
 static struct command_reply start(const struct call *call)
@@ -158,7 +146,8 @@ static struct command_reply clear_with(const struct call *call, int (*begin)(str
         result = vm_clear_poll(vm);
     if (result == -EAGAIN)
         return reply_pending();
-    return result < 0 ? reply_result(result, vm->name) : reply_text("ok completed=%d\n", result);
+    return result < 0 ? command_reply_result(result, vm->name)
+                      : command_reply_text("ok completed=%d\n", result);
 }
 
 static struct command_reply clear(const struct call *call)
@@ -182,14 +171,14 @@ static struct command_reply client_create_external(const struct call *call)
     const struct vm_client_options options = {
         .name = call->arguments[1], .is_default = true, .is_external = true};
     struct vm_client *client;
-    return reply_result(vm_client_create(vm, &options, &client), call->arguments[1]);
+    return command_reply_result(vm_client_create(vm, &options, &client), call->arguments[1]);
 }
 
 static struct command_reply client_destroy(const struct call *call)
 {
     struct command_reply reply;
     struct vm_client *client = find_client(call, &reply);
-    return client ? reply_result(vm_client_destroy(client), call->arguments[1]) : reply;
+    return client ? command_reply_result(vm_client_destroy(client), call->arguments[1]) : reply;
 }
 
 struct range {
@@ -221,7 +210,7 @@ static struct command_reply range_add(const struct call *call)
         vm_client_add_range(client, range.type, range.first, range.last, (uint32_t)range.priority);
     if (result == -EEXIST)
         return command_error(EEXIST, "it overlaps a range of the same priority; give it another");
-    return reply_result(result, call->arguments[1]);
+    return command_reply_result(result, call->arguments[1]);
 }
 
 static struct command_reply range_delete(const struct call *call)
@@ -236,7 +225,7 @@ static struct command_reply range_delete(const struct call *call)
     int result = vm_client_delete_range(client, range.type, range.first, range.last);
     if (result == -ENOENT)
         return command_error(ENOENT, "client %s has no such range", client->client.name);
-    return reply_result(result, call->arguments[1]);
+    return command_reply_result(result, call->arguments[1]);
 }
 
 /* One line for each request that waits for an external client: what it would see in the page. */
@@ -251,7 +240,7 @@ static struct command_reply client_attach(const struct call *call)
     if (result == -ETIMEDOUT)
         return reply_pending();
     if (result < 0)
-        return reply_result(result, "attach");
+        return command_reply_result(result, "attach");
     char *text = NULL;
     size_t length;
     FILE *out = open_memstream(&text, &length);
@@ -284,7 +273,7 @@ static struct command_reply notify_finish(const struct call *call)
     int result = vcpu > UINT32_MAX ? -EINVAL : vm_client_finish(client, (uint32_t)vcpu, value);
     if (result == -ENOENT)
         return command_error(ENOENT, "no request of that vCPU is in flight with this client");
-    return reply_result(result, "notify-finish");
+    return command_reply_result(result, "notify-finish");
 }
 
 /* ---- the server --------------------------------------------------------------------------- */
@@ -293,7 +282,7 @@ static struct command_reply reload(const struct call *call)
 {
     int result = call->context->reload ? reload_run(call->context->reload) : -EOPNOTSUPP;
     return result < 0 ? command_error(-result, "the old configuration stays; see the server's log")
-                      : reply_text("ok\n");
+                      : command_reply_text("ok\n");
 }
 
 static struct command_reply status(const struct call *call)
@@ -305,7 +294,7 @@ static struct command_reply status(const struct call *call)
     char *text = as_json ? status_json(topology) : status_text(topology);
     if (!text)
         return command_error(ENOMEM, "no memory");
-    struct command_reply reply = reply_text("ok\n%s%s", text, as_json ? "\n" : "");
+    struct command_reply reply = command_reply_text("ok\n%s%s", text, as_json ? "\n" : "");
     free(text);
     return reply;
 }
@@ -321,12 +310,16 @@ static const struct command {
     {"attach", "VM", 1, 1, attach},
     {"status", "[json]", 0, 1, status},
     {"reload", "", 0, 0, reload},
+    {"vm-create", "{name: ..., vcpus: ..., source: ..., poller: ...}", 1, UINT32_MAX,
+     command_vm_create},
     {"vm-destroy", "VM", 1, 1, destroy},
     {"vm-start", "VM", 1, 1, start},
     {"vm-pause", "VM", 1, 1, pause_vm},
     {"vm-resume", "VM", 1, 1, resume},
     {"vm-clear", "VM", 1, 1, clear},
     {"vm-reset", "VM", 1, 1, reset},
+    {"client-create", "{name: ..., vm: ..., device: ..., ranges: [...], options: {...}}", 1,
+     UINT32_MAX, command_client_create},
     {"client-create-external", "VM CLIENT", 2, 2, client_create_external},
     {"client-destroy", "VM CLIENT", 2, 2, client_destroy},
     {"client-attach", "VM CLIENT", 2, 2, client_attach},
@@ -338,7 +331,9 @@ static const struct command {
 static struct command_reply dispatch(const struct command_context *context, const char *line,
                                      pid_t pid, bool is_poll)
 {
-    struct call call = {.context = context, .pid = pid, .is_poll = is_poll};
+    const char *blank = strchr(line, ' ');
+    struct call call = {
+        .context = context, .pid = pid, .is_poll = is_poll, .rest = blank ? blank + 1 : ""};
     char *copy = strdup(line), *rest = NULL;
     if (!copy)
         return (struct command_reply){.descriptor = -1};

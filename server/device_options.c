@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "server/device_options.h"
 
+#include "pollers/pci_ports.h"
+#include "pollers/router.h"
+
 #include <stdlib.h>
 
 _Static_assert((int)DEVICE_OPTION_NUMBER == (int)CONFIG_OPTION_NUMBER, "same order");
@@ -12,6 +15,10 @@ _Static_assert((int)DEVICE_OPTION_STREAM == (int)CONFIG_OPTION_STREAM, "same ord
 _Static_assert((int)DEVICE_OPTION_RECORDS == (int)CONFIG_OPTION_RECORDS, "same order");
 _Static_assert((int)REQUEST_PORTIO == (int)CONFIG_RANGE_PORTIO, "same order");
 _Static_assert((int)REQUEST_MMIO == (int)CONFIG_RANGE_MMIO, "same order");
+_Static_assert((int)REQUEST_PCICFG == (int)CONFIG_RANGE_PCICFG, "same order");
+_Static_assert(CONFIG_VM_RANGES_MAX == ROUTER_RANGES_MAX, "a full file fits the router");
+_Static_assert(CONFIG_PCI_PORT_FIRST == PCI_PORT_ADDRESS, "same ports");
+_Static_assert(CONFIG_PCI_PORT_LAST == PCI_PORT_DATA_LAST, "same ports");
 
 static void options_destroy(const struct config_option *options, size_t count)
 {

@@ -95,16 +95,25 @@ static void check_vms(const struct reload *reload, struct config *next)
 /* ---- the plan: everything that can fail, before anything changes --------------------------------
  */
 
-enum fate { KEEP = 1, ADD, REPLACE };
+enum fate { KEEP = 1, ADD };
+
+/* A client that goes at the end: replaced, or named no more. Until then it serves without a name, so
+ * that its successor can have it, and topology_apply_ranges gives it no ranges. */
+struct leaver {
+    struct vm_client *client;
+    char name[CLIENT_NAME_MAX + 1];
+};
 
 struct plan {
     const struct config *next;
     struct planned {
         enum fate fate;
-        struct device *device;      /* built; NULL once a client owns it */
-        struct vm_client *replaced; /* REPLACE: the one that goes at the end */
+        struct device *device; /* built; NULL once a client owns it */
         struct vm_client *added;
-    } * clients; /* [next->client_count] */
+    } * clients;            /* [next->client_count] */
+    bool *added_vms;        /* [next->vm_count] */
+    struct leaver *leavers; /* [leaver_count] */
+    size_t leaver_count;
 };
 
 static void plan_fini(struct plan *plan)
@@ -113,21 +122,45 @@ static void plan_fini(struct plan *plan)
         if (plan->clients[i].device)
             plan->clients[i].device->ops->destroy(plan->clients[i].device);
     free(plan->clients);
+    free(plan->added_vms);
+    free(plan->leavers);
+}
+
+static void plan_leaver(struct plan *plan, struct vm_client *client)
+{
+    struct leaver *leaver = &plan->leavers[plan->leaver_count++];
+    leaver->client = client;
+    snprintf(leaver->name, sizeof(leaver->name), "%s", client->client.name);
 }
 
 static int plan_make(const struct reload *reload, const struct config *next, struct plan *plan)
 {
-    *plan = (struct plan){.next = next,
-                          .clients = calloc(next->client_count + 1, sizeof(struct planned))};
-    int result = plan->clients ? 0 : -ENOMEM;
+    const struct config *old = reload->current;
+    *plan = (struct plan){
+        .next = next,
+        .clients = calloc(next->client_count + 1, sizeof(*plan->clients)),
+        .added_vms = calloc(next->vm_count + 1, sizeof(*plan->added_vms)),
+        .leavers = calloc(next->client_count + old->client_count + 1, sizeof(*plan->leavers)),
+    };
+    int result = plan->clients && plan->added_vms && plan->leavers ? 0 : -ENOMEM;
     for (size_t i = 0; i < next->client_count && result == 0; i++) {
         struct planned *planned = &plan->clients[i];
         const struct config_client *to = &next->clients[i];
         const struct vm *vm = topology_find_vm(reload->topology, next->vms[to->vm].name);
-        planned->replaced = vm ? topology_find_client(vm, to->name) : NULL;
-        planned->fate = !planned->replaced ? ADD : client_is_same(reload, next, i) ? KEEP : REPLACE;
-        if (planned->fate != KEEP)
-            result = topology_create_device(to, &planned->device);
+        struct vm_client *client = vm ? topology_find_client(vm, to->name) : NULL;
+        planned->fate = client && client_is_same(reload, next, i) ? KEEP : ADD;
+        if (planned->fate == KEEP)
+            continue;
+        if (client)
+            plan_leaver(plan, client);
+        result = topology_create_device(to, &planned->device);
+    }
+    for (size_t i = 0; i < old->client_count && result == 0; i++) {
+        const char *vm_name = old->vms[old->clients[i].vm].name;
+        const struct vm *vm = topology_find_vm(reload->topology, vm_name);
+        struct vm_client *client = vm ? topology_find_client(vm, old->clients[i].name) : NULL;
+        if (client && find_old(next, vm_name, old->clients[i].name) < 0)
+            plan_leaver(plan, client);
     }
     return result;
 }
@@ -135,30 +168,37 @@ static int plan_make(const struct reload *reload, const struct config *next, str
 /* ---- carrying it out ----------------------------------------------------------------------------
  */
 
-static int add_vms(struct reload *reload, const struct config *next)
+static int add_vms(struct reload *reload, struct plan *plan)
 {
-    for (size_t i = 0; i < next->vm_count; i++) {
-        if (topology_find_vm(reload->topology, next->vms[i].name))
+    for (size_t i = 0; i < plan->next->vm_count; i++) {
+        if (topology_find_vm(reload->topology, plan->next->vms[i].name))
             continue;
         struct vm *vm;
-        int result = topology_create_vm(reload->topology, &next->vms[i], &vm);
+        int result = topology_create_vm(reload->topology, &plan->next->vms[i], &vm);
         if (result < 0)
             return result;
+        plan->added_vms[i] = true;
     }
     return 0;
 }
 
-/* A replaced client keeps serving without a name until its ranges have moved. */
+static void undo_vms(struct reload *reload, const struct plan *plan)
+{
+    for (size_t i = 0; i < plan->next->vm_count; i++)
+        if (plan->added_vms[i])
+            vm_destroy(topology_find_vm(reload->topology, plan->next->vms[i].name));
+}
+
 static int add_clients(struct reload *reload, struct plan *plan)
 {
     const struct config *next = plan->next;
+    for (size_t i = 0; i < plan->leaver_count; i++)
+        plan->leavers[i].client->client.name[0] = '\0';
     for (size_t i = 0; i < next->client_count; i++) {
         struct planned *planned = &plan->clients[i];
         if (planned->fate == KEEP)
             continue;
         struct vm *vm = topology_find_vm(reload->topology, next->vms[next->clients[i].vm].name);
-        if (planned->replaced)
-            planned->replaced->client.name[0] = '\0';
         int result =
             topology_create_client(vm, &next->clients[i], planned->device, &planned->added);
         if (result < 0)
@@ -170,14 +210,12 @@ static int add_clients(struct reload *reload, struct plan *plan)
 
 static void undo_clients(struct plan *plan)
 {
-    for (size_t i = 0; i < plan->next->client_count; i++) {
-        struct planned *planned = &plan->clients[i];
-        if (planned->added)
-            vm_client_destroy(planned->added);
-        if (planned->replaced && planned->fate == REPLACE)
-            snprintf(planned->replaced->client.name, sizeof(planned->replaced->client.name), "%s",
-                     plan->next->clients[i].name);
-    }
+    for (size_t i = 0; i < plan->next->client_count; i++)
+        if (plan->clients[i].added)
+            vm_client_destroy(plan->clients[i].added);
+    for (size_t i = 0; i < plan->leaver_count; i++)
+        snprintf(plan->leavers[i].client->client.name, CLIENT_NAME_MAX + 1, "%s",
+                 plan->leavers[i].name);
 }
 
 static int move_ranges(struct reload *reload, const struct config *next)
@@ -202,16 +240,8 @@ static int move_ranges(struct reload *reload, const struct config *next)
 static void remove_rest(struct reload *reload, const struct plan *plan)
 {
     const struct config *old = reload->current, *next = plan->next;
-    for (size_t i = 0; i < next->client_count; i++)
-        if (plan->clients[i].fate == REPLACE)
-            vm_client_destroy(plan->clients[i].replaced);
-    for (size_t i = 0; i < old->client_count; i++) {
-        const char *vm_name = old->vms[old->clients[i].vm].name;
-        struct vm *vm = topology_find_vm(reload->topology, vm_name);
-        struct vm_client *client = vm ? topology_find_client(vm, old->clients[i].name) : NULL;
-        if (client && find_old(next, vm_name, old->clients[i].name) < 0)
-            vm_client_destroy(client);
-    }
+    for (size_t i = 0; i < plan->leaver_count; i++)
+        vm_client_destroy(plan->leavers[i].client);
     for (size_t i = 0; i < old->vm_count; i++) {
         struct vm *vm = topology_find_vm(reload->topology, old->vms[i].name);
         bool is_named = false;
@@ -227,7 +257,7 @@ static int apply(struct reload *reload, const struct config *next)
     struct plan plan;
     int result = plan_make(reload, next, &plan);
     if (result == 0)
-        result = add_vms(reload, next);
+        result = add_vms(reload, &plan);
     if (result == 0) {
         result = add_clients(reload, &plan);
         if (result == 0)
@@ -235,6 +265,8 @@ static int apply(struct reload *reload, const struct config *next)
         if (result < 0)
             undo_clients(&plan);
     }
+    if (result < 0 && plan.added_vms)
+        undo_vms(reload, &plan);
     if (result == 0) {
         remove_rest(reload, &plan);
         for (size_t i = 0; i < next->client_count; i++)

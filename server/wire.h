@@ -15,7 +15,7 @@
 
 #include <stddef.h>
 
-#define WIRE_LINE_MAX   512 /* bytes of a line with its newline */
+#define WIRE_LINE_MAX   16384 /* bytes of a line with its newline */
 #define WIRE_TIMEOUT_MS 5000
 
 /* Connects to the Unix stream socket at path. A descriptor (close-on-exec, owned by the caller), or

@@ -45,9 +45,12 @@ static void check_client(const struct config *config, const struct config_client
     for (size_t i = 0; i < client->range_count; i++) {
         const struct config_range *range = &client->ranges[i];
         assert(range->first <= range->last && range->mark.line > 0);
-        assert(range->last <=
-               (range->type == CONFIG_RANGE_PORTIO ? CONFIG_PORT_LAST : CONFIG_MMIO_LAST));
+        static const uint64_t lasts[] = {CONFIG_PORT_LAST, CONFIG_MMIO_LAST, CONFIG_PCICFG_LAST};
+        assert(range->type <= CONFIG_RANGE_PCICFG && range->last <= lasts[range->type]);
+        assert(range->priority <= CONFIG_PRIORITY_MAX);
+        assert(!config->vms[client->vm].pci || !config_range_is_pci_port(range));
     }
+    assert(client->broken_after <= CONFIG_BROKEN_AFTER_MAX);
     if (client->device == 1) {
         assert(client->values[0].number <= 9 && client->values[2].number <= 1);
         assert(client->values[3].string && client->values[4].number <= 1);
@@ -64,11 +67,36 @@ static void check_accepted(const struct config *config)
         const struct config_vm *vm = &config->vms[i];
         assert(vm->vcpus >= 1 && vm->vcpus <= CONFIG_VCPUS_MAX);
         assert(vm->poller < config->poller_count);
+        assert(vm->clear_timeout_ns >= 1000000 && vm->clear_timeout_ns <= UINT64_C(10000000000));
         assert(vm->default_client == CONFIG_NO_CLIENT ||
                config->clients[vm->default_client].vm == i);
     }
     for (size_t i = 0; i < config->client_count; i++)
         check_client(config, &config->clients[i]);
+}
+
+/* The same bytes as one VM and as one client. */
+static void check_fragments(const uint8_t *bytes, size_t size_bytes, FILE *nowhere)
+{
+    static const char *const sections[] = {"vms", "clients"};
+    static const char *const texts[] = {"a", "g"};
+    const struct config_names names = {
+        .pollers = texts, .poller_count = 2, .vms = texts, .vm_count = 2};
+    for (size_t i = 0; i < 2; i++) {
+        struct config *config;
+        int error = config_load_fragment(sections[i], (const char *)bytes, size_bytes, &names,
+                                         kinds, KIND_COUNT, nowhere, &config);
+        assert(error == 0 || error == -EINVAL || error == -ENOMEM);
+        assert((config != NULL) == (error != -ENOMEM));
+        if (error == 0) {
+            assert(config->vm_count == (i == 0) && config->client_count == (i == 1));
+            assert(i == 1 || config->vms[0].poller < 2);
+            assert(i == 0 || config->clients[0].vm < 2);
+            assert(i == 0 || config->clients[0].poller < 2 ||
+                   config->clients[0].poller == CONFIG_POLLER_OF_VM);
+        }
+        config_destroy(config);
+    }
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size_bytes)
@@ -86,5 +114,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size_bytes)
     else if (config)
         assert(config->problem_count > 0);
     config_destroy(config);
+    check_fragments(bytes, size_bytes, nowhere);
     return 0;
 }

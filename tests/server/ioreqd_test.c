@@ -54,7 +54,7 @@ static void wrong_usage_exits_2(void **state)
     assert_int_equal(run("ioreqd", "--config", "/nowhere/at/all", NULL), 2);
     assert_true(daemon_file_has(ioreqd.err, "/nowhere/at/all"));
     assert_int_equal(run("ioreqctl", NULL, NULL, NULL), 2);
-    assert_int_equal(run("ioreqctl", "nonsense", NULL, NULL), 2);
+    assert_int_equal(run("ioreqctl", "--nonsense", NULL, NULL), 2);
 }
 
 static void help_and_version_exit_0(void **state)

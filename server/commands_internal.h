@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* commands_internal.h - what the files of commands share: a line taken apart, and replies to it. */
+#ifndef SERVER_COMMANDS_INTERNAL_H
+#define SERVER_COMMANDS_INTERNAL_H
+
+#include "server/commands.h"
+
+#define ARGUMENTS_MAX 6u
+
+struct call {
+    const struct command_context *context;
+    pid_t pid;
+    bool is_poll;     /* asked again */
+    const char *rest; /* the line behind the command's name, as it came */
+    uint32_t argument_count;
+    const char *arguments[ARGUMENTS_MAX]; /* taken apart at its blanks */
+};
+
+__attribute__((format(printf, 1, 2))) struct command_reply command_reply_text(const char *format,
+                                                                              ...);
+
+/* For operations whose result says everything. */
+struct command_reply command_reply_result(int result, const char *what);
+
+struct command_reply command_vm_create(const struct call *call);
+struct command_reply command_client_create(const struct call *call);
+
+#endif
