@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* One run of `ioreq-vm kvm`, from its options to its report. */
+#include "server/vm/interrupts.h"
 #include "server/vm/kvm.h"
 #include "server/vm/vcpu.h"
 
@@ -15,6 +16,7 @@ struct kvm_session {
     struct firmware firmware;
     struct machine machine;
     struct requester *requester;
+    struct interrupts interrupts;
     struct observer observer;
     struct ending ending;
     struct vcpu *vcpus;
@@ -228,13 +230,16 @@ static int session_open(struct kvm_session *session, FILE *report)
     if (machine_create(&setup, &session->machine, error, sizeof(error)) != 0)
         return command_fail(COMMAND, "%s", error);
     int code;
-    if (requester_attach(options->attach.socket_path, options->attach.vm_name, &session->requester,
-                         error, sizeof(error)) != 0) {
+    const struct requester_listener listener = {interrupts_hear, &session->interrupts};
+    interrupts_init(&session->interrupts, session->machine.vm_fd, options->has_kernel_irqchip);
+    if (requester_attach_listening(options->attach.socket_path, options->attach.vm_name, &listener,
+                                   &session->requester, error, sizeof(error)) != 0) {
         code = command_fail(COMMAND, "%s", error);
     } else {
         code = session_run(session, report);
         requester_detach(session->requester);
     }
+    interrupts_fini(&session->interrupts);
     machine_destroy(&session->machine);
     return code;
 }

@@ -34,6 +34,7 @@ struct requester {
     int socket_fd; /* its hang-up is the server's death */
     int wake_fd;   /* eventfd: ends the watcher */
     pthread_t watcher;
+    struct requester_listener listener; /* the watcher calls it */
     _Atomic bool is_over; /* set by the watcher or requester_stop, read by every access */
 };
 
@@ -49,7 +50,25 @@ static int fail(char *error, size_t error_bytes, int result, const char *format,
     return result;
 }
 
-/* Nothing is ever said on an attached connection, so any event on it is its end. */
+static void ignore_line(void *context, const char *line, int descriptor)
+{
+    (void)context;
+    (void)line;
+    if (descriptor >= 0)
+        close(descriptor);
+}
+
+/* False: the server is gone, or no longer makes sense. */
+static bool requester_hear(const struct requester *requester)
+{
+    char line[WIRE_LINE_MAX];
+    int descriptor;
+    if (wire_receive_line(requester->socket_fd, line, sizeof(line), &descriptor) != 0)
+        return false;
+    requester->listener.line(requester->listener.context, line, descriptor);
+    return true;
+}
+
 static void *requester_watch(void *argument)
 {
     struct requester *requester = argument;
@@ -57,8 +76,14 @@ static void *requester_watch(void *argument)
         {.fd = requester->socket_fd, .events = POLLIN | POLLRDHUP},
         {.fd = requester->wake_fd, .events = POLLIN},
     };
-    while (poll(entries, 2, -1) < 0 && errno == EINTR)
-        ;
+    bool goes_on = true;
+    while (goes_on) {
+        if (poll(entries, 2, -1) < 0)
+            goes_on = errno == EINTR;
+        else
+            goes_on = entries[1].revents == 0 && (entries[0].revents & POLLIN) != 0 &&
+                      requester_hear(requester);
+    }
     requester_stop(requester);
     return NULL;
 }
@@ -158,13 +183,15 @@ static void requester_release(struct requester *requester)
     free(requester);
 }
 
-int requester_attach(const char *socket_path, const char *vm_name, struct requester **requester,
-                     char *error, size_t error_bytes)
+int requester_attach_listening(const char *socket_path, const char *vm_name,
+                               const struct requester_listener *listener,
+                               struct requester **requester, char *error, size_t error_bytes)
 {
     struct requester *created = calloc(1, sizeof(*created));
     if (!created)
         return fail(error, error_bytes, -ENOMEM, "out of memory");
     created->socket_fd = -1;
+    created->listener = *listener;
     created->spin_ticks = ticks_from_ns(SPIN_NS);
     created->wake_fd = eventfd(0, EFD_CLOEXEC);
     int result = created->wake_fd < 0 ? -errno : 0;
@@ -183,6 +210,13 @@ int requester_attach(const char *socket_path, const char *vm_name, struct reques
     }
     *requester = created;
     return 0;
+}
+
+int requester_attach(const char *socket_path, const char *vm_name, struct requester **requester,
+                     char *error, size_t error_bytes)
+{
+    static const struct requester_listener deaf = {.line = ignore_line};
+    return requester_attach_listening(socket_path, vm_name, &deaf, requester, error, error_bytes);
 }
 
 void requester_detach(struct requester *requester)

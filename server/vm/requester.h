@@ -35,6 +35,18 @@ struct requester_access {
  */
 int requester_attach(const char *socket_path, const char *vm_name, struct requester **requester,
                      char *error, size_t error_bytes);
+
+/* Hears what the server says on the attached connection, line by line (server/irqfd.h), on a thread
+ * of the requester's. The descriptor that came with it, or -1, is the listener's to close. */
+struct requester_listener {
+    void (*line)(void *context, const char *line, int descriptor);
+    void *context;
+};
+
+/* As requester_attach, which ignores what the server says. listener is copied. */
+int requester_attach_listening(const char *socket_path, const char *vm_name,
+                               const struct requester_listener *listener,
+                               struct requester **requester, char *error, size_t error_bytes);
 void requester_detach(struct requester *requester);
 
 uint32_t requester_vcpu_count(const struct requester *requester);
