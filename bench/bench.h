@@ -21,6 +21,7 @@ struct bench_options {
     bool is_smoke; /* a second, only to see that it works; allowed in any build */
     uint32_t vcpus;
     uint32_t ranges;
+    bool has_ranges; /* given on the command line */
     uint32_t blocks;
     uint32_t block_requests;
     uint32_t requester_cpu;
@@ -47,6 +48,7 @@ void bench_report_machine(struct report *object);
 void bench_print_machine(void);
 
 /* The questions. 0, or a negative errno after one line on stderr. */
+int bench_ranges(const struct bench_options *options);
 int bench_rtt(const struct bench_options *options);
 
 #endif
