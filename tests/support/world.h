@@ -7,7 +7,8 @@
  *          world_destroy.
  *
  *          Without world_start no poller has a thread: what control asks of one is done at once in
- *          the caller, and nothing moves but in poller_round. With it both run, yielding.
+ *          the caller, and nothing moves but in poller_round; nor has the notifier, and eventfds are
+ *          written in notifier_round. With it all run, yielding.
  *
  * Threads: the test's one, and after world_start one for each poller.
  * Memory:  the world is the caller's; VMs and clients are the topology's.
@@ -15,6 +16,8 @@
 #ifndef TESTS_SUPPORT_WORLD_H
 #define TESTS_SUPPORT_WORLD_H
 
+#include "pollers/memory.h"
+#include "pollers/notifier.h"
 #include "pollers/placement.h"
 #include "pollers/poller_internal.h"
 #include "pollers/ticks.h"
@@ -64,6 +67,7 @@ static inline void world_create(struct world *world, uint32_t poller_count)
     assert_int_equal(placement_open(&topology->placement), 0);
     topology->pollers = world->pollers;
     topology->poller_count = poller_count;
+    assert_int_equal(notifier_create(&topology->notifier), 0);
     uint32_t taken[WORLD_POLLERS];
     for (uint32_t i = 0; i < poller_count; i++) {
         struct topology_poller *poller = &world->pollers[i];
@@ -75,11 +79,14 @@ static inline void world_create(struct world *world, uint32_t poller_count)
                                                .cpu = poller->cpu,
                                                .idle = poller->idle};
         assert_int_equal(poller_create(&options, &poller->poller), 0);
+        assert_int_equal(
+            notifier_add_port(topology->notifier, MEMORY_ANY_NODE, &poller->notifier_port), 0);
     }
 }
 
 static inline void world_start(struct world *world)
 {
+    assert_int_equal(notifier_start(world->topology.notifier), 0);
     for (size_t i = 0; i < world->topology.poller_count; i++)
         assert_int_equal(poller_start(world->pollers[i].poller), 0);
     world->is_started = true;
@@ -93,6 +100,7 @@ static inline void world_destroy(struct world *world)
         assert_int_equal(poller_stop(world->pollers[i].poller, VM_CALL_TIMEOUT_NS), 0);
         poller_destroy(world->pollers[i].poller);
     }
+    notifier_destroy(world->topology.notifier);
     placement_close(world->topology.placement);
 }
 
