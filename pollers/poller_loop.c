@@ -78,6 +78,7 @@ static bool answer_at_once(struct page *page, uint32_t slot_index, const struct 
         return false;
     }
     counter_add(&page->counters[PAGE_REQUESTS], 1);
+    page->records[slot_index].was_full = false; /* if it waited, it does no more */
     if (!slot_complete(slot, copy->direction != REQUEST_WRITE, copy->type, value))
         atomic_fetch_add_explicit(&page->settled[PAGE_DROPPED], 1, memory_order_relaxed);
     else if (copy->completion_polling == 0)

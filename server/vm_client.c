@@ -137,22 +137,33 @@ int vm_client_add_range(struct vm_client *client, uint32_t type, uint64_t first,
     return result;
 }
 
-int vm_client_delete_range(struct vm_client *client, uint32_t type, uint64_t first, uint64_t last)
+/* The range of these bounds; of several priorities the one in front. NULL: there is none. */
+static struct router_range *find_range(struct vm_client *client, uint32_t type, uint64_t first,
+                                       uint64_t last)
 {
+    struct router_range *found = NULL;
     for (size_t i = 0; i < client->range_count; i++) {
         struct router_range *range = &client->ranges[i];
-        if (range->type != type || range->first != first || range->last != last)
-            continue;
-        struct router_range deleted = *range;
-        *range = client->ranges[--client->range_count];
-        int result = vm_publish_router(client->vm);
-        if (result < 0) {
-            client->ranges[client->range_count++] = *range;
-            *range = deleted;
-        }
-        return result;
+        if (range->type == type && range->first == first && range->last == last &&
+            (!found || range->priority > found->priority))
+            found = range;
     }
-    return -ENOENT;
+    return found;
+}
+
+int vm_client_delete_range(struct vm_client *client, uint32_t type, uint64_t first, uint64_t last)
+{
+    struct router_range *range = find_range(client, type, first, last);
+    if (!range)
+        return -ENOENT;
+    struct router_range deleted = *range;
+    *range = client->ranges[--client->range_count];
+    int result = vm_publish_router(client->vm);
+    if (result < 0) {
+        client->ranges[client->range_count++] = *range;
+        *range = deleted;
+    }
+    return result;
 }
 
 /* Ranges of one client, taken out of those of its VM. */
@@ -170,8 +181,6 @@ static int take_ranges(struct vm_client *client, const struct router_range *rang
             ranges[i].priority == VM_PRIORITY_DOORBELL)
             return -EINVAL;
         (*taken)[(*taken_count)++] = ranges[i];
-        if (client->next_range_index <= ranges[i].range_index)
-            client->next_range_index = ranges[i].range_index + 1;
     }
     return 0;
 }
@@ -186,6 +195,14 @@ static void swap_ranges(struct vm *vm, struct router_range **ranges, size_t *cou
         ranges[i] = old;
         counts[i] = old_count;
     }
+}
+
+/* A range that is added later gets an index of its own. */
+static void count_indices(struct vm_client *client)
+{
+    for (size_t i = 0; i < client->range_count; i++)
+        if (client->next_range_index <= client->ranges[i].range_index)
+            client->next_range_index = client->ranges[i].range_index + 1;
 }
 
 int vm_set_ranges(struct vm *vm, const struct router_range *ranges, size_t count)
@@ -206,8 +223,11 @@ int vm_set_ranges(struct vm *vm, const struct router_range *ranges, size_t count
         if (result < 0)
             swap_ranges(vm, taken, counts);
     }
-    for (uint32_t i = 0; i < vm->client_count; i++)
+    for (uint32_t i = 0; i < vm->client_count; i++) {
+        if (result == 0)
+            count_indices(vm->clients[i]);
         free(taken[i]);
+    }
     return result;
 }
 

@@ -78,7 +78,7 @@ int vm_client_destroy(struct vm_client *client);
 int vm_client_add_range(struct vm_client *client, uint32_t type, uint64_t first, uint64_t last,
                         uint32_t priority);
 
-/* Exactly that range of that client, or -ENOENT. */
+/* Exactly that range of that client, or -ENOENT. Of several priorities the highest goes first. */
 int vm_client_delete_range(struct vm_client *client, uint32_t type, uint64_t first, uint64_t last);
 
 /* Replaces the ranges of all clients of a VM at once: ranges [count] name clients of this VM. */
