@@ -48,8 +48,7 @@ static struct command_reply reply_pending(void)
 
 /* ---- arguments ---------------------------------------------------------------------------- */
 
-/* The VM that the first argument names; NULL with *reply filled. */
-static struct vm *find_vm(const struct call *call, struct command_reply *reply)
+struct vm *command_find_vm(const struct call *call, struct command_reply *reply)
 {
     struct vm *vm = topology_find_vm(call->context->topology, call->arguments[0]);
     if (!vm)
@@ -60,7 +59,7 @@ static struct vm *find_vm(const struct call *call, struct command_reply *reply)
 /* The client that the first two name. */
 static struct vm_client *find_client(const struct call *call, struct command_reply *reply)
 {
-    struct vm *vm = find_vm(call, reply);
+    struct vm *vm = command_find_vm(call, reply);
     struct vm_client *client = vm ? topology_find_client(vm, call->arguments[1]) : NULL;
     if (vm && !client)
         *reply =
@@ -68,7 +67,7 @@ static struct vm_client *find_client(const struct call *call, struct command_rep
     return client;
 }
 
-static bool read_number(const char *text, uint64_t *number)
+bool command_read_number(const char *text, uint64_t *number)
 {
     char *end;
     errno = 0;
@@ -76,7 +75,7 @@ static bool read_number(const char *text, uint64_t *number)
     return errno == 0 && end != text && *end == '\0' && text[0] != '-';
 }
 
-static bool read_type(const char *text, uint32_t *type)
+bool command_read_type(const char *text, uint32_t *type)
 {
     static const char *const names[] = {"portio", "mmio", "pcicfg"};
     for (*type = 0; *type < 3; (*type)++)
@@ -90,7 +89,7 @@ static bool read_type(const char *text, uint32_t *type)
 static struct command_reply attach(const struct call *call)
 {
     struct command_reply reply;
-    struct vm *vm = find_vm(call, &reply);
+    struct vm *vm = command_find_vm(call, &reply);
     if (!vm)
         return reply;
     int descriptor = -1;
@@ -111,7 +110,7 @@ static struct command_reply attach(const struct call *call)
 static struct command_reply with_vm(const struct call *call, int (*operation)(struct vm *vm))
 {
     struct command_reply reply;
-    struct vm *vm = find_vm(call, &reply);
+    struct vm *vm = command_find_vm(call, &reply);
     return vm ? command_reply_result(operation(vm), call->arguments[0]) : reply;
 }
 
@@ -138,7 +137,7 @@ static struct command_reply destroy(const struct call *call)
 static struct command_reply clear_with(const struct call *call, int (*begin)(struct vm *vm))
 {
     struct command_reply reply;
-    struct vm *vm = find_vm(call, &reply);
+    struct vm *vm = command_find_vm(call, &reply);
     if (!vm)
         return reply;
     int result = call->is_poll ? 0 : begin(vm);
@@ -165,7 +164,7 @@ static struct command_reply reset(const struct call *call)
 static struct command_reply client_create_external(const struct call *call)
 {
     struct command_reply reply;
-    struct vm *vm = find_vm(call, &reply);
+    struct vm *vm = command_find_vm(call, &reply);
     if (!vm)
         return reply;
     const struct vm_client_options options = {
@@ -190,11 +189,12 @@ struct range {
 static bool read_range(const struct call *call, struct range *range)
 {
     range->priority = 0;
-    return read_type(call->arguments[2], &range->type) &&
-           read_number(call->arguments[3], &range->first) &&
-           read_number(call->arguments[4], &range->last) &&
+    return command_read_type(call->arguments[2], &range->type) &&
+           command_read_number(call->arguments[3], &range->first) &&
+           command_read_number(call->arguments[4], &range->last) &&
            (call->argument_count < 6 ||
-            (read_number(call->arguments[5], &range->priority) && range->priority <= UINT32_MAX));
+            (command_read_number(call->arguments[5], &range->priority) &&
+             range->priority <= UINT32_MAX));
 }
 
 static struct command_reply range_add(const struct call *call)
@@ -267,8 +267,8 @@ static struct command_reply notify_finish(const struct call *call)
     uint64_t vcpu, value = UINT64_MAX;
     if (!client)
         return reply;
-    if (!read_number(call->arguments[2], &vcpu) ||
-        (call->argument_count > 3 && !read_number(call->arguments[3], &value)))
+    if (!command_read_number(call->arguments[2], &vcpu) ||
+        (call->argument_count > 3 && !command_read_number(call->arguments[3], &value)))
         return command_error(EINVAL, "expected VCPU [VALUE]");
     int result = vcpu > UINT32_MAX ? -EINVAL : vm_client_finish(client, (uint32_t)vcpu, value);
     if (result == -ENOENT)
@@ -325,15 +325,23 @@ static const struct command {
     {"client-attach", "VM CLIENT", 2, 2, client_attach},
     {"notify-finish", "VM CLIENT VCPU [VALUE]", 3, 4, notify_finish},
     {"range-add", "VM CLIENT TYPE FIRST LAST [PRIORITY]", 5, 6, range_add},
+    {"ioeventfd-assign", "VM TYPE ADDRESS LENGTH [DATA|any [zero|ones]]", 4, 6,
+     command_ioeventfd_assign},
+    {"ioeventfd-deassign", "VM TYPE ADDRESS LENGTH [DATA|any]", 4, 5, command_ioeventfd_deassign},
+    {"irqfd-assign", "VM line GSI | VM msi ADDRESS DATA", 3, 4, command_irqfd_assign},
+    {"irqfd-deassign", "VM", 1, 1, command_irqfd_deassign},
     {"range-delete", "VM CLIENT TYPE FIRST LAST", 5, 5, range_delete},
 };
 
 static struct command_reply dispatch(const struct command_context *context, const char *line,
-                                     pid_t pid, bool is_poll)
+                                     pid_t pid, int descriptor, bool is_poll)
 {
     const char *blank = strchr(line, ' ');
-    struct call call = {
-        .context = context, .pid = pid, .is_poll = is_poll, .rest = blank ? blank + 1 : ""};
+    struct call call = {.context = context,
+                        .pid = pid,
+                        .descriptor = descriptor,
+                        .is_poll = is_poll,
+                        .rest = blank ? blank + 1 : ""};
     char *copy = strdup(line), *rest = NULL;
     if (!copy)
         return (struct command_reply){.descriptor = -1};
@@ -357,12 +365,13 @@ static struct command_reply dispatch(const struct command_context *context, cons
     return reply;
 }
 
-struct command_reply command_run(const struct command_context *context, const char *line, pid_t pid)
+struct command_reply command_run(const struct command_context *context, const char *line, pid_t pid,
+                                 int descriptor)
 {
-    return dispatch(context, line, pid, false);
+    return dispatch(context, line, pid, descriptor, false);
 }
 
 struct command_reply command_poll(const struct command_context *context, const char *line)
 {
-    return dispatch(context, line, 0, true);
+    return dispatch(context, line, 0, -1, true);
 }

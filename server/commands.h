@@ -29,9 +29,10 @@ struct command_context {
     struct reload *reload;
 };
 
-/* Runs line, which stays as it is, for the peer `pid`. */
-struct command_reply command_run(const struct command_context *context, const char *line,
-                                 pid_t pid);
+/* Runs line, which stays as it is, for the peer `pid`. descriptor: what came with
+ * it, or -1; stays the caller's. */
+struct command_reply command_run(const struct command_context *context, const char *line, pid_t pid,
+                                 int descriptor);
 
 /* For a line whose reply was pending. */
 struct command_reply command_poll(const struct command_context *context, const char *line);

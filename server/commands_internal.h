@@ -10,6 +10,7 @@
 struct call {
     const struct command_context *context;
     pid_t pid;
+    int descriptor;   /* came with the line, and stays the caller's; -1: none */
     bool is_poll;     /* asked again */
     const char *rest; /* the line behind the command's name, as it came */
     uint32_t argument_count;
@@ -22,6 +23,17 @@ __attribute__((format(printf, 1, 2))) struct command_reply command_reply_text(co
 /* For operations whose result says everything. */
 struct command_reply command_reply_result(int result, const char *what);
 
+/* The VM that the first argument names; NULL with *reply filled. */
+struct vm *command_find_vm(const struct call *call, struct command_reply *reply);
+
+/* Decimal or 0x...; portio, mmio or pcicfg. */
+bool command_read_number(const char *text, uint64_t *number);
+bool command_read_type(const char *text, uint32_t *type);
+
+struct command_reply command_ioeventfd_assign(const struct call *call);
+struct command_reply command_ioeventfd_deassign(const struct call *call);
+struct command_reply command_irqfd_assign(const struct call *call);
+struct command_reply command_irqfd_deassign(const struct call *call);
 struct command_reply command_vm_create(const struct call *call);
 struct command_reply command_client_create(const struct call *call);
 

@@ -268,7 +268,8 @@ static struct command_reply run_line(struct connection *connection)
 {
     if (connection->passed_too_many)
         return command_error(EINVAL, "at most one descriptor may come with a line");
-    return command_run(&connection->connections->context, connection->line, connection->pid);
+    return command_run(&connection->connections->context, connection->line, connection->pid,
+                       connection->passed);
 }
 
 /* False: the connection is over. */

@@ -65,13 +65,32 @@ int wire_connect(const char *path)
     return -error;
 }
 
-int wire_send_line(int fd, const char *format, ...)
+/* As send; descriptor goes along unless it is -1. */
+static ssize_t send_with(int fd, const char *bytes, size_t length, int descriptor)
+{
+    struct iovec piece = {(void *)(uintptr_t)bytes, length};
+    struct msghdr message = {.msg_iov = &piece, .msg_iovlen = 1};
+    union {
+        struct cmsghdr align;
+        char bytes[CMSG_SPACE(sizeof(int))];
+    } control = {0};
+    if (descriptor >= 0) {
+        message.msg_control = control.bytes;
+        message.msg_controllen = sizeof(control.bytes);
+        struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+        header->cmsg_level = SOL_SOCKET;
+        header->cmsg_type = SCM_RIGHTS;
+        header->cmsg_len = CMSG_LEN(sizeof(int));
+        memcpy(CMSG_DATA(header), &descriptor, sizeof(int));
+    }
+    return sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+__attribute__((format(printf, 3, 0))) static int send_line(int fd, int descriptor,
+                                                           const char *format, va_list arguments)
 {
     char line[WIRE_LINE_MAX + 1];
-    va_list arguments;
-    va_start(arguments, format);
     int formatted = vsnprintf(line, sizeof(line), format, arguments);
-    va_end(arguments);
     if (formatted < 0)
         return -EINVAL;
     if (formatted >= WIRE_LINE_MAX)
@@ -84,7 +103,7 @@ int wire_send_line(int fd, const char *format, ...)
     int64_t deadline_ms = wire_now_ms() + WIRE_TIMEOUT_MS;
     size_t sent = 0;
     while (sent < length) {
-        ssize_t count = send(fd, line + sent, length - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+        ssize_t count = send_with(fd, line + sent, length - sent, sent == 0 ? descriptor : -1);
         if (count > 0) {
             sent += (size_t)count;
             continue;
@@ -96,6 +115,24 @@ int wire_send_line(int fd, const char *format, ...)
             return result;
     }
     return 0;
+}
+
+int wire_send_line(int fd, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    int result = send_line(fd, -1, format, arguments);
+    va_end(arguments);
+    return result;
+}
+
+int wire_send_line_with(int fd, int descriptor, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    int result = send_line(fd, descriptor, format, arguments);
+    va_end(arguments);
+    return result;
 }
 
 /* Takes the descriptors out of a message: the first one to *passed_fd if there is room for it, all

@@ -25,6 +25,9 @@ int wire_connect(const char *path);
 /* Sends one line; the newline is added. 0, -EMSGSIZE longer than WIRE_LINE_MAX, -EINVAL a newline
  * inside, -ETIMEDOUT, -EPIPE. */
 int wire_send_line(int fd, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* The same with a descriptor, which stays the caller's. */
+int wire_send_line_with(int fd, int descriptor, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 /*
  * Receives one line into line [line_bytes] without its newline, and nothing behind it: a payload

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* ioreqctl: asks a running ioreqd over its socket. A command's words are sent as one line; the server
  * knows them (server/commands.c), this program only how to ask. */
+#include "server/ctl/eventfds.h"
 #include "server/wire.h"
 
 #include <errno.h>
@@ -45,6 +46,11 @@ static const char usage[] =
     "  client-destroy VM CLIENT\n"
     "  range-add VM CLIENT TYPE FIRST LAST [PRIORITY]   TYPE: portio, mmio or pcicfg\n"
     "  range-delete VM CLIENT TYPE FIRST LAST\n"
+    "\n"
+    "Eventfds:\n"
+    "  ioeventfd-watch VM TYPE ADDRESS LENGTH [DATA]    assigns one and shows each ring, until "
+    "Ctrl-C\n"
+    "  irqfd-raise VM line GSI | VM msi ADDRESS DATA    assigns one and raises the interrupt once\n"
     "\n"
     "  -s, --socket PATH   where ioreqd listens (default /run/ioreqd/ioreqd.sock)\n"
     "  -h, --help          show this\n"
@@ -181,9 +187,25 @@ static int ask(const struct arguments *arguments)
     return result == 0 ? EXIT_OK : result == -EINVAL ? EXIT_USAGE : EXIT_FAILED;
 }
 
+/* What stands behind the command's name, or NULL if it is another command. */
+static const char *words_of(const char *command, const char *name)
+{
+    size_t length = strlen(name);
+    bool is_it = strncmp(command, name, length) == 0 && command[length] == ' ';
+    return is_it ? command + length + 1 : NULL;
+}
+
 int main(int argc, char **argv)
 {
     static struct arguments arguments = {.socket_path = "/run/ioreqd/ioreqd.sock"};
     int exit_code = parse_arguments(argc, argv, &arguments);
-    return exit_code >= 0 ? exit_code : ask(&arguments);
+    if (exit_code >= 0)
+        return exit_code;
+    const char *watch = words_of(arguments.command, "ioeventfd-watch");
+    const char *raise = words_of(arguments.command, "irqfd-raise");
+    if (watch)
+        return eventfds_watch(arguments.socket_path, watch) < 0 ? EXIT_FAILED : EXIT_OK;
+    if (raise)
+        return eventfds_raise(arguments.socket_path, raise, 1) < 0 ? EXIT_FAILED : EXIT_OK;
+    return ask(&arguments);
 }

@@ -61,6 +61,11 @@ static void refused_operations_say_why(void **state)
         {"notify-finish guest scratch 0", 2, "Invalid argument"},
         {"vm-create {name: guest, vcpus: 1, source: memfd, poller: rt}", 1, "File exists"},
         {"vm-create {name: x, vcpus: 17, source: memfd, poller: rt}", 2, "<command>:1:"},
+        {"ioeventfd-watch guest mmio 0xfb000000 3", 1, "Invalid argument"},
+        {"ioeventfd-watch guest mmio", 1, "expected: ioeventfd-assign"},
+        {"ioeventfd-assign guest mmio 0xfb000000 4", 1, "Bad file descriptor"},
+        {"irqfd-raise guest line 99", 1, "Invalid argument"},
+        {"irqfd-raise guest nonsense 4", 1, "expected VM line GSI"},
         {"client-create {name: x, vm: guest, device: uart, ranges: [{type: portio, first: 1}]}", 2,
          "the device refuses it"},
     };
@@ -221,6 +226,33 @@ static void external_default_client_attaches_and_finishes(void **state)
     assert_int_equal(status, 0);
     assert_int_equal(ctl_run("notify-finish other model 1 0"), 2); /* vCPU beyond */
     requester_detach(traffic.requester);
+    assert_int_equal(daemon_stop(&ioreqd), 0);
+}
+
+static void watched_ioeventfd_rings(void **state)
+{
+    (void)state;
+    struct requester *requester = daemon_attach(&ioreqd, "guest");
+    struct daemon watch = ioreqd;
+    snprintf(watch.out, sizeof(watch.out), "%s/watch-out", ioreqd.folder);
+    snprintf(watch.err, sizeof(watch.err), "%s/watch-err", ioreqd.folder);
+    const char *const arguments[] = {BINARY_DIR "/ioreqctl", "--socket", ioreqd.socket,
+                                     "ioeventfd-watch guest mmio 0xfe000010 8 77",
+                                     NULL}; /* inside the bank: a doorbell wins */
+    daemon_spawn(&watch, arguments);
+    while (daemon_read(requester, DAEMON_SCRATCH + 0x10, 8) != 0 ||
+           !daemon_file_has(watch.out, "rang")) {
+        daemon_write_word(requester, DAEMON_SCRATCH + 0x10, 77);
+        daemon_pause();
+    }
+    daemon_write_word(requester, DAEMON_SCRATCH + 0x10, 78); /* matches nothing: dropped */
+    assert_int_equal(daemon_read(requester, DAEMON_SCRATCH + 0x10, 8), 0);
+    kill(watch.pid, SIGINT);
+    assert_int_equal(daemon_wait(&watch), 0);
+    daemon_write_word(requester, DAEMON_SCRATCH + 0x10, 78); /* the bank's again */
+    assert_int_equal(daemon_read(requester, DAEMON_SCRATCH + 0x10, 8), 78);
+    assert_int_equal(ctl_run("irqfd-raise guest line 4"), 0);
+    requester_detach(requester);
     assert_int_equal(daemon_stop(&ioreqd), 0);
 }
 
@@ -403,6 +435,7 @@ int main(void)
         OPERATION_TEST(ranges_come_and_go_under_load),
         OPERATION_TEST(priority_decides_who_answers),
         OPERATION_TEST(external_default_client_attaches_and_finishes),
+        OPERATION_TEST(watched_ioeventfd_rings),
         OPERATION_TEST(destroyed_client_wakes_who_waits),
         OPERATION_TEST(reset_answers_what_an_external_client_left),
         RELOAD_TEST(row47_range_that_moves_is_answered_by_exactly_one),
