@@ -155,6 +155,7 @@ struct config_client {
     const struct config_value *values; /* [option_count of the kind] */
     const struct config_range *ranges; /* [range_count] */
     size_t range_count;
+    bool is_sound; /* config_load found nothing wrong in it: its device may be tried */
     struct config_mark mark;
 };
 

@@ -108,11 +108,33 @@ static int load_input(struct load *load, const struct fragment *fragment)
     return fragment ? build_fragment(load, root, fragment) : build_file(load, root);
 }
 
+static bool mark_is_before(struct config_mark one, struct config_mark other)
+{
+    return one.line != other.line ? one.line < other.line : one.column < other.column;
+}
+
+/* A client is sound if no problem lies between its mark and the next one's. */
+static void find_sound_clients(struct load *load)
+{
+    const struct problems *problems = &load->problems;
+    struct config_client *clients = (struct config_client *)(uintptr_t)load->config.clients;
+    size_t client_count = load->config.client_count;
+    for (size_t i = 0; i < client_count; i++) {
+        struct config_mark end =
+            i + 1 < client_count ? clients[i + 1].mark : (struct config_mark){.line = UINT32_MAX};
+        clients[i].is_sound = problems->count == problems->kept_count;
+        for (size_t k = 0; k < problems->kept_count && clients[i].is_sound; k++)
+            clients[i].is_sound = mark_is_before(problems->kept[k].mark, clients[i].mark) ||
+                                  !mark_is_before(problems->kept[k].mark, end);
+    }
+}
+
 /* Hands *config over, or destroys load. */
 static int load_finish(struct load *load, int error, struct config **config)
 {
     if (load->arena.failed)
         error = -ENOMEM;
+    find_sound_clients(load);
     problems_flush(&load->problems);
     if (error) {
         problems_print_file(&load->problems, "no memory left for it (at most %zu MiB are used)",

@@ -10,14 +10,21 @@
 int service_open(struct vm_client *client)
 {
     struct device *device = client->client.device;
-    char announce[128];
-    int result = device ? stream_open(device, &client->stream, announce, sizeof(announce)) : 0;
+    char text[TOPOLOGY_REASON_BYTES];
+    int result = device ? stream_open(device, &client->stream, text, sizeof(text)) : 0;
     if (result < 0)
-        log_error("client %s: cannot open %s: %s", client->client.name, device->stream,
-                  strerror(-result));
-    else if (client->stream && announce[0])
-        log_info("client %s: terminal at %s", client->client.name, announce);
+        log_error("client %s: cannot open %s: %s", client->client.name, device->stream, text);
+    else if (client->stream && text[0])
+        log_info("client %s: %s", client->client.name, text);
     return result;
+}
+
+static void tell_losses(struct vm_client *client)
+{
+    char reason[TOPOLOGY_REASON_BYTES];
+    if (client->stream && stream_began_to_lose(client->stream, reason, sizeof(reason)))
+        log_warning("client %s: output to %s is lost: %s", client->client.name,
+                    client->client.device->stream, reason);
 }
 
 static void save(struct vm_client *client)
@@ -43,14 +50,17 @@ void services_pump(const struct topology *topology)
     for (size_t i = 0; i < topology->vm_count; i++)
         for (uint32_t k = 0; k < topology->vms[i]->client_count; k++)
             if (topology->vms[i]->clients[k]->stream)
-                stream_pump(topology->vms[i]->clients[k]->stream);
+                stream_pump(topology->vms[i]->clients[k]->stream,
+                            topology->vms[i]->requester_pid != 0);
 }
 
 void services_save(const struct topology *topology)
 {
     for (size_t i = 0; i < topology->vm_count; i++)
-        for (uint32_t k = 0; k < topology->vms[i]->client_count; k++)
+        for (uint32_t k = 0; k < topology->vms[i]->client_count; k++) {
             save(topology->vms[i]->clients[k]);
+            tell_losses(topology->vms[i]->clients[k]);
+        }
 }
 
 void services_close(const struct topology *topology)

@@ -20,6 +20,7 @@ void service_close(struct vm_client *client);
 /* Of every client. */
 void services_close(const struct topology *topology);
 void services_pump(const struct topology *topology);
+/* Once a second: keeps images, and says which output began to be lost. */
 void services_save(const struct topology *topology);
 
 #endif

@@ -22,28 +22,6 @@ _Static_assert((int)POLLER_IDLE_YIELD == (int)CONFIG_IDLE_YIELD, "same order");
 _Static_assert((int)POLLER_IDLE_SLEEP == (int)CONFIG_IDLE_SLEEP, "same order");
 _Static_assert(CONFIG_NAME_MAX == CLIENT_NAME_MAX, "one length of name");
 
-struct machine_facts machine_facts_read(void)
-{
-    return (struct machine_facts){.tsc_is_invariant = ticks_are_invariant()};
-}
-
-void topology_check(struct config *config, const struct placement *placement,
-                    const struct machine_facts *facts)
-{
-    for (size_t i = 0; i < config->poller_count; i++) {
-        const struct config_poller *poller = &config->pollers[i];
-        char reason[320];
-        if (poller->cpu != CONFIG_CPU_ANY &&
-            !placement_check(placement, poller->cpu, reason, sizeof(reason)))
-            config_report(config, poller->cpu_mark, "%s", reason);
-        if (poller->sandbox && !facts->tsc_is_invariant)
-            config_report(
-                config, poller->sandbox_mark.line ? poller->sandbox_mark : poller->mark,
-                "this processor's time-stamp counter is not invariant, so a poller cannot "
-                "tell time without system calls; expected sandbox: false");
-    }
-}
-
 /* ---- building ---------------------------------------------------------------------------- */
 
 static int build_pollers(struct topology *topology, const struct config *config)
@@ -86,13 +64,14 @@ static int build_pollers(struct topology *topology, const struct config *config)
     return 0;
 }
 
-int topology_create_device(const struct config_client *from, struct device **device)
+int topology_build_device(const struct config_client *from, struct device **device, char *error,
+                          size_t error_bytes)
 {
     const struct device_ops *ops = device_kinds[from->device];
     struct device_value *values = device_values(ops, from->values);
     struct device_range *ranges = calloc(from->range_count + 1, sizeof(*ranges));
-    char error[256] = "";
     int result = -ENOMEM;
+    error[0] = '\0';
     if (values && ranges) {
         for (size_t i = 0; i < from->range_count; i++)
             ranges[i] = (struct device_range){from->ranges[i].first, from->ranges[i].last,
@@ -105,14 +84,23 @@ int topology_create_device(const struct config_client *from, struct device **dev
             .start_ticks = ticks_now(),
             .wall_clock_s = time(NULL),
             .error = error,
-            .error_bytes = sizeof(error),
+            .error_bytes = error_bytes,
         };
         result = ops->create(&setup, device);
     }
-    if (result < 0)
-        log_error("client %s: %s: %s", from->name, ops->name, error[0] ? error : strerror(-result));
+    if (result < 0 && !error[0])
+        snprintf(error, error_bytes, "%s", strerror(-result));
     free(ranges);
     device_values_destroy(ops, values);
+    return result;
+}
+
+int topology_create_device(const struct config_client *from, struct device **device)
+{
+    char error[TOPOLOGY_REASON_BYTES];
+    int result = topology_build_device(from, device, error, sizeof(error));
+    if (result < 0)
+        log_error("client %s: %s: %s", from->name, device_kinds[from->device]->name, error);
     return result;
 }
 

@@ -40,7 +40,8 @@ struct topology_poller {
     uint64_t last_ticks;
 };
 
-#define TOPOLOGY_VMS_MAX 64u
+#define TOPOLOGY_VMS_MAX      64u
+#define TOPOLOGY_REASON_BYTES 320u /* one line for the operator */
 
 struct topology {
     struct placement *placement;
@@ -59,7 +60,10 @@ struct machine_facts {
 };
 struct machine_facts machine_facts_read(void);
 
-/* Reports (config_report) every CPU that is not to be had, and a sandbox where it cannot work. */
+/* topology_check.c. Reports (config_report), before anything starts: every CPU that is not to be
+ * had; a sandbox where it cannot work; of every sound client a device that cannot be built and a
+ * stream that cannot be opened; files and standard input that two clients want. Opens nothing for
+ * writing and makes nothing. */
 void topology_check(struct config *config, const struct placement *placement,
                     const struct machine_facts *facts);
 
@@ -71,6 +75,9 @@ int topology_create(const struct config *config, struct placement *placement,
  * go in together, by topology_apply_ranges. device is the client's after success. */
 int topology_create_vm(struct topology *topology, const struct config_vm *from, struct vm **vm);
 int topology_create_device(const struct config_client *from, struct device **device);
+/* The same without a word on stderr: why it failed goes to error [error_bytes]. */
+int topology_build_device(const struct config_client *from, struct device **device, char *error,
+                          size_t error_bytes);
 int topology_create_client(struct vm *vm, const struct config_client *from, struct device *device,
                            struct vm_client **client);
 

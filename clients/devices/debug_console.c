@@ -21,7 +21,8 @@ static const struct device_option debug_console_options[OPTION_COUNT] = {
     [OPTION_OUTPUT] = {.name = "output",
                        .kind = DEVICE_OPTION_STREAM,
                        .default_text = "stdio",
-                       .help = "where the bytes go: none, stdio, pty, pty:LINK or file:PATH"},
+                       .help = "where the bytes go: none, stdio, pty, pty:LINK or file:PATH "
+                               "(appended)"},
 };
 
 static int debug_console_create(const struct device_setup *setup, struct device **device)

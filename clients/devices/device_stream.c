@@ -49,6 +49,15 @@ int device_stream_init(struct device *device, const struct device_setup *setup, 
     return 0;
 }
 
+void device_stream_drain(struct device *device)
+{
+    uint8_t bytes[64];
+    /* Bounded by what the ring holds: control may go on pushing. */
+    for (size_t drained = 0; device->input && drained < INPUT_RING_BYTES; drained += sizeof(bytes))
+        if (byte_ring_pop(device->input, bytes, sizeof(bytes)) == 0)
+            break;
+}
+
 void device_stream_fini(struct device *device)
 {
     byte_ring_destroy(device->input);

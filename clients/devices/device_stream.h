@@ -4,7 +4,7 @@
  *
  * Flow:    device_stream_init in create() -> the device pushes and pops bytes ->
  *          device_stream_fini in destroy().
- * Threads: control.
+ * Threads: control; device_stream_drain: the poller the client lives on.
  * Memory:  fills in stream, output and input of the device; device_stream_fini releases them.
  * Errors:  a text that is no stream, or no memory: refused with the reason, nothing kept.
  */
@@ -24,6 +24,9 @@ enum device_stream_direction {
  */
 int device_stream_init(struct device *device, const struct device_setup *setup, const char *option,
                        const char *text, enum device_stream_direction direction);
+
+/* Forgets what waits in the input ring; on the poller. */
+void device_stream_drain(struct device *device);
 
 /* After a failed device_stream_init, or without any: does nothing. */
 void device_stream_fini(struct device *device);

@@ -93,7 +93,7 @@ static const struct device_option uart_options[OPTION_COUNT] = {
                        .kind = DEVICE_OPTION_STREAM,
                        .default_text = "pty",
                        .help = "the other end of the line: none, stdio, pty, pty:LINK or "
-                               "file:PATH (output only)"},
+                               "file:PATH (output only, appended)"},
     [OPTION_STRIDE] = {.name = "stride",
                        .kind = DEVICE_OPTION_CHOICE,
                        .default_text = "1",
@@ -371,6 +371,7 @@ static void uart_reset(struct device *device)
 {
     struct uart *uart = (struct uart *)device;
     receiver_clear(uart);
+    device_stream_drain(device); /* typed for whoever ran before */
     uart->trigger_level = 1;
     uart->fifos_enabled = false;
     uart->thr_empty_pending = false;

@@ -119,8 +119,10 @@ static void device_that_cannot_be_built_is_named(void **state)
 {
     (void)state;
     daemon_write_config(&ioreqd, "file:/nowhere/at/all", "");
-    assert_int_equal(run("ioreqd", "--config", ioreqd.config, NULL), 1);
-    assert_true(daemon_file_has(ioreqd.err, "client console: cannot open file:/nowhere/at/all"));
+    assert_int_equal(run("ioreqd", "--config", ioreqd.config, NULL), 2);
+    assert_true(daemon_file_has(ioreqd.err,
+                                ":8:5: client 'console': cannot open file:/nowhere/at/all: "
+                                "/nowhere/at: No such file or directory"));
 }
 
 /* ---- attaching --------------------------------------------------------------------------- */

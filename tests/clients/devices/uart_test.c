@@ -406,19 +406,23 @@ static void uart_without_a_stream_swallows_output(void **state)
     device_harness_stop(&harness);
 }
 
-static void reset_forgets_all_but_the_waiting_input(void **state)
+static void reset_forgets_all_and_what_was_typed_before(void **state)
 {
     struct device_harness *harness = *state;
     out(harness, FCR, FIFO_ON);
     out(harness, IER, 0x0f);
     out(harness, MCR, 0x1f);
     out(harness, THR, 1);
-    type_in(harness, "q");
+    for (int i = 0; i < 200; i++)
+        type_in(harness, "typed for another");
     harness->device->ops->reset(harness->device);
     assert_int_equal(in(harness, IER), 0);
     assert_int_equal(in(harness, IIR), 0x01);
     assert_int_equal(in(harness, MSR), 0xb0);
+    assert_int_equal(in(harness, LSR), 0x60);
+    type_in(harness, "q");
     assert_int_equal(in(harness, RBR), 'q');
+    assert_int_equal(in(harness, LSR), 0x60);
 }
 
 #define UART_TEST(name) cmocka_unit_test_setup_teardown(name, uart_setup, uart_teardown)
@@ -454,7 +458,7 @@ int main(void)
         UART_TEST(wide_access_reaches_consecutive_registers),
         cmocka_unit_test(stride_spreads_the_registers),
         cmocka_unit_test(uart_without_a_stream_swallows_output),
-        UART_TEST(reset_forgets_all_but_the_waiting_input),
+        UART_TEST(reset_forgets_all_and_what_was_typed_before),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* topology.h's first step: is what the configuration wants possible on this machine? */
+#include "server/topology.h"
+
+#include "clients/device.h"
+#include "pollers/ticks.h"
+#include "server/stream.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+struct machine_facts machine_facts_read(void)
+{
+    return (struct machine_facts){.tsc_is_invariant = ticks_are_invariant()};
+}
+
+static void check_pollers(struct config *config, const struct placement *placement,
+                          const struct machine_facts *facts)
+{
+    for (size_t i = 0; i < config->poller_count; i++) {
+        const struct config_poller *poller = &config->pollers[i];
+        char reason[TOPOLOGY_REASON_BYTES];
+        if (poller->cpu != CONFIG_CPU_ANY &&
+            !placement_check(placement, poller->cpu, reason, sizeof(reason)))
+            config_report(config, poller->cpu_mark, "%s", reason);
+        if (poller->sandbox && !facts->tsc_is_invariant)
+            config_report(
+                config, poller->sandbox_mark.line ? poller->sandbox_mark : poller->mark,
+                "this processor's time-stamp counter is not invariant, so a poller cannot "
+                "tell time without system calls; expected sandbox: false");
+    }
+}
+
+/* ---- what only one client may have ------------------------------------------------------- */
+
+struct claim {
+    const struct config_client *client;
+    char *path;
+};
+
+struct claims {
+    struct claim *list; /* [count] */
+    size_t count;
+};
+
+#define STANDARD_INPUT   "standard input" /* no path: those begin with a slash */
+#define CLAIMS_OF_CLIENT 3u               /* standard input, a stream's path, an image's */
+
+/* The same text for every way to write a path; NULL: no memory. A link of ours is what is claimed,
+ * not what it points to. */
+static char *path_resolve(const char *path, bool is_link)
+{
+    char *resolved = is_link ? NULL : realpath(path, NULL);
+    if (resolved)
+        return resolved;
+    const char *slash = strrchr(path, '/');
+    char folder[PATH_MAX] = ".", whole[PATH_MAX];
+    if (slash)
+        snprintf(folder, sizeof(folder), "%.*s", slash == path ? 1 : (int)(slash - path), path);
+    char *resolved_folder = realpath(folder, NULL);
+    int length = snprintf(whole, sizeof(whole), "%s/%s", resolved_folder ? resolved_folder : folder,
+                          slash ? slash + 1 : path);
+    free(resolved_folder);
+    return length < 0 || length >= (int)sizeof(whole) ? NULL : strdup(whole);
+}
+
+static void claim_add(struct claims *claims, const struct config_client *client, char *path)
+{
+    if (path)
+        claims->list[claims->count++] = (struct claim){.client = client, .path = path};
+}
+
+/* Devices (/dev/null) may be shared: there is nothing to overwrite. */
+static bool is_character_device(const char *path)
+{
+    struct stat status;
+    return stat(path, &status) == 0 && S_ISCHR(status.st_mode);
+}
+
+static void claims_take(struct claims *claims, const struct config_client *client,
+                        const struct device *device)
+{
+    const char *stream = device->stream ? device->stream : "none";
+    if (strcmp(stream, "stdio") == 0 && device->input)
+        claim_add(claims, client, strdup(STANDARD_INPUT));
+    else if (strncmp(stream, "file:", 5) == 0 && !is_character_device(stream + 5))
+        claim_add(claims, client, path_resolve(stream + 5, false));
+    else if (strncmp(stream, "pty:", 4) == 0)
+        claim_add(claims, client, path_resolve(stream + 4, true));
+    if (device->image && device->image->path)
+        claim_add(claims, client, path_resolve(device->image->path, false));
+}
+
+/* Told at the later one, which names the earlier one. */
+static void claims_check(struct config *config, const struct claims *claims)
+{
+    for (size_t i = 0; i < claims->count; i++) {
+        const struct claim *later = &claims->list[i];
+        for (size_t k = 0; k < i; k++) {
+            const struct claim *earlier = &claims->list[k];
+            if (strcmp(earlier->path, later->path) != 0)
+                continue;
+            bool is_input = strcmp(later->path, STANDARD_INPUT) == 0;
+            config_report(
+                config, later->client->mark,
+                "clients '%s' of VM '%s' at %u:%u and '%s' of VM '%s' both %s %s; expected %s",
+                earlier->client->name, config->vms[earlier->client->vm].name,
+                (unsigned)earlier->client->mark.line, (unsigned)earlier->client->mark.column,
+                later->client->name, config->vms[later->client->vm].name, is_input ? "read" : "use",
+                later->path,
+                is_input ? "stdio for one of them, and pty for the other" : "a path for each");
+            break;
+        }
+    }
+}
+
+/* ---- devices ----------------------------------------------------------------------------- */
+
+static void check_client(struct config *config, const struct config_client *client,
+                         struct claims *claims)
+{
+    struct device *device = NULL;
+    char error[TOPOLOGY_REASON_BYTES];
+    if (topology_build_device(client, &device, error, sizeof(error)) < 0) {
+        config_report(config, client->mark, "client '%s': %s: %s", client->name,
+                      device_kinds[client->device]->name, error);
+        return;
+    }
+    if (stream_check(device->stream, error, sizeof(error)) < 0)
+        config_report(config, client->mark, "client '%s': cannot open %s: %s", client->name,
+                      device->stream, error);
+    else
+        claims_take(claims, client, device);
+    device->ops->destroy(device);
+}
+
+static void check_clients(struct config *config)
+{
+    struct claims claims = {
+        .list = calloc(CLAIMS_OF_CLIENT * config->client_count + 1, sizeof(*claims.list))};
+    for (size_t i = 0; claims.list && i < config->client_count; i++)
+        if (config->clients[i].is_sound)
+            check_client(config, &config->clients[i], &claims);
+    claims_check(config, &claims);
+    for (size_t i = 0; i < claims.count; i++)
+        free(claims.list[i].path);
+    free(claims.list);
+}
+
+void topology_check(struct config *config, const struct placement *placement,
+                    const struct machine_facts *facts)
+{
+    check_pollers(config, placement, facts);
+    check_clients(config);
+}

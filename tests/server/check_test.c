@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Everything a machine can hold against a configuration is told before anything starts. */
+#include "config/config.h"
+#include "server/device_options.h"
+#include "server/topology.h"
+
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+/* after those, as it asks */
+#include <cmocka.h>
+
+static char folder[32];
+static char report[32768];
+static size_t problem_count;
+
+static int init(void **state)
+{
+    (void)state;
+    strcpy(folder, "/tmp/ioreqd-test-XXXXXX");
+    return mkdtemp(folder) ? 0 : -1;
+}
+
+static int fini(void **state)
+{
+    (void)state;
+    char command[64];
+    snprintf(command, sizeof(command), "rm -rf %s", folder);
+    return system(command);
+}
+
+/* Checks a VM with these clients, the first on line 6; each %s of clients is the folder. */
+static void check(const char *clients)
+{
+    char with_folder[8192], text[16384];
+    size_t length = 0;
+    for (const char *at = clients; *at; at++) {
+        bool is_folder = at[0] == '%' && at[1] == 's';
+        length += (size_t)snprintf(with_folder + length, sizeof(with_folder) - length, "%.*s",
+                                   is_folder ? (int)strlen(folder) : 1, is_folder ? folder : at);
+        at += is_folder;
+    }
+    snprintf(text, sizeof(text),
+             "pollers:\n"
+             "  - {name: rt, cpu: any, sandbox: false}\n"
+             "vms:\n"
+             "  - {name: guest, vcpus: 1, source: memfd, poller: rt}\n"
+             "clients:\n"
+             "%s",
+             with_folder);
+    memset(report, 0, sizeof(report));
+    FILE *out = fmemopen(report, sizeof(report), "w");
+    assert_non_null(out);
+    size_t kind_count;
+    struct config_device_kind *kinds = device_config_kinds(&kind_count);
+    struct config *config = NULL;
+    struct placement *placement = NULL;
+    assert_int_equal(placement_open(&placement), 0);
+    config_load_bytes("t.yaml", text, strlen(text), kinds, kind_count, out, &config);
+    assert_non_null(config);
+    const struct machine_facts facts = {.tsc_is_invariant = true};
+    topology_check(config, placement, &facts);
+    problem_count = config->problem_count;
+    config_destroy(config);
+    placement_close(placement);
+    device_config_kinds_destroy(kinds);
+    fclose(out);
+}
+
+static void assert_told(const char *text)
+{
+    if (!strstr(report, text))
+        fail_msg("not told: %s\nbut: %s", text, report);
+}
+
+static char *in_folder(const char *name)
+{
+    static char path[64];
+    snprintf(path, sizeof(path), "%s/%s", folder, name);
+    return path;
+}
+
+static void make_file(const char *name, size_t size_bytes)
+{
+    FILE *file = fopen(in_folder(name), "we");
+    assert_non_null(file);
+    for (size_t i = 0; i < size_bytes; i++)
+        fputc(0, file);
+    assert_int_equal(fclose(file), 0);
+}
+
+static size_t count_files(void)
+{
+    char command[64], line[16] = "";
+    snprintf(command, sizeof(command), "ls -A %s | wc -l", folder);
+    FILE *pipe = popen(command, "re");
+    assert_non_null(pipe);
+    assert_non_null(fgets(line, sizeof(line), pipe));
+    pclose(pipe);
+    return strtoul(line, NULL, 10);
+}
+
+#define UART(name, port, stream)                                                         \
+    "  - {name: " name ", vm: guest, device: uart, ranges: [{type: portio, first: " port \
+    "0, last: " port "7}], options: {stream: \"" stream "\"}}\n"
+#define CMOS(name, port, nvram)                                                          \
+    "  - {name: " name ", vm: guest, device: cmos, ranges: [{type: portio, first: " port \
+    "0, last: " port "1}], options: {nvram: \"" nvram "\"}}\n"
+
+static void devices_that_cannot_be_built_are_told_all_at_once(void **state)
+{
+    (void)state;
+    make_file("short", 127);
+    check(
+        "  - {name: narrow, vm: guest, device: uart, ranges: [{type: portio, first: 0x3f8, last: "
+        "0x3fb}]}\n"
+        "  - {name: lone, vm: guest, device: cmos, ranges: [{type: portio, first: 0x70}]}\n"
+        "  - {name: bank, vm: guest, device: register_bank, ranges: [{type: mmio, first: "
+        "0xfe000000, last: 0xfe000007}], options: {registers: [{name: far, offset: 8, size: 4}]}}\n"
+        "  - {name: pci, vm: guest, device: pci_host, ranges: [{type: portio, first: "
+        "0xcf0}]}\n" CMOS("odd", "0x8", "%s/short") CMOS("lost", "0x9", "%s/none/nvram"));
+    assert_told("t.yaml:6:5: client 'narrow': uart: ranges: ");
+    assert_told("t.yaml:7:5: client 'lone': cmos: ranges: ");
+    assert_told("t.yaml:8:5: client 'bank': register_bank: registers: 'far' ");
+    assert_told("t.yaml:9:5: client 'pci': pci_host: ranges: ");
+    assert_told("t.yaml:10:5: client 'odd': cmos: nvram: ");
+    assert_told("has 127 bytes, not 128");
+    assert_told("t.yaml:11:5: client 'lost': cmos: nvram: ");
+    assert_int_equal(problem_count, 6);
+}
+
+static void streams_that_cannot_be_opened_are_told_all_at_once(void **state)
+{
+    (void)state;
+    make_file("precious", 1);
+    assert_int_equal(symlink("/etc/passwd", in_folder("link")), 0);
+    check(UART("a", "0x10", "file:%s/none/out") UART("b", "0x11", "file:%s")
+              UART("c", "0x12", "pty:%s/none/tty") UART("d", "0x13", "pty:%s/precious")
+                  UART("e", "0x14", "pty:%s/link"));
+    assert_told("t.yaml:6:5: client 'a': cannot open file:");
+    assert_told("No such file or directory; expected a folder that can be written");
+    assert_told("t.yaml:7:5: client 'b': cannot open file:");
+    assert_told("it is a folder; expected a file");
+    assert_told("t.yaml:8:5: client 'c': cannot open pty:");
+    assert_told("t.yaml:9:5: client 'd': cannot open pty:");
+    assert_told("it exists and is no symbolic link");
+    assert_told("t.yaml:10:5: client 'e': cannot open pty:");
+    assert_told("it points to /etc/passwd, which is no pty");
+    assert_int_equal(problem_count, 5);
+}
+
+static void problems_of_the_file_do_not_hide_those_of_the_machine(void **state)
+{
+    (void)state;
+    check("  - {name: wrong, vm: guest, device: cmos, ranges: [{type: portio, first: 0x70}], "
+          "options: {memry: 1}}\n" UART("good", "0x10", "none")
+              UART("lost", "0x11", "file:/nowhere/at/all"));
+    assert_told("t.yaml:6:"); /* the key */
+    assert_told("unknown key 'memry'");
+    assert_told("t.yaml:8:5: client 'lost': ");
+    assert_null(strstr(report, "client 'wrong': cmos")); /* one problem, not its consequences */
+    assert_int_equal(problem_count, 2);
+}
+
+static void two_clients_of_one_file_are_refused(void **state)
+{
+    (void)state;
+    make_file("there", 128);
+    check(UART("a", "0x10", "file:%s/out") UART("b", "0x11", "file:%s/./out")
+              UART("c", "0x12", "pty:%s/tty") UART("d", "0x13", "pty:%s//tty")
+                  CMOS("e", "0x8", "%s/there") CMOS("f", "0x9", "%s/there")
+                      UART("g", "0x14", "file:%s/there"));
+    assert_told("t.yaml:7:5: clients 'a' of VM 'guest' at 6:5 and 'b' of VM 'guest' both use ");
+    assert_told("/out; expected a path for each");
+    assert_told("t.yaml:9:5: clients 'c' of VM 'guest' at 8:5 and 'd'");
+    assert_told("t.yaml:11:5: clients 'e' of VM 'guest' at 10:5 and 'f'");
+    assert_told("t.yaml:12:5: clients 'e' of VM 'guest' at 10:5 and 'g'");
+}
+
+static void two_clients_of_standard_input_are_refused(void **state)
+{
+    (void)state;
+    check(UART("a", "0x10", "stdio") UART("b", "0x11", "stdio"));
+    assert_told("t.yaml:7:5: clients 'a' of VM 'guest' at 6:5 and 'b' of VM 'guest' both read "
+                "standard input; expected stdio for one of them");
+    assert_int_equal(problem_count, 1);
+}
+
+static void what_can_be_shared_is_accepted_and_nothing_is_made(void **state)
+{
+    (void)state;
+    assert_int_equal(symlink("/dev/pts/9999", in_folder("old")), 0);
+    check(UART("a", "0x10", "stdio") UART("b", "0x11", "file:/dev/null")
+              UART("c", "0x12", "file:/dev/null") UART("d", "0x13", "pty:%s/old")
+                  UART("e", "0x14", "pty:%s/new") UART("f", "0x15", "file:%s/out")
+                      CMOS("g", "0x8", "%s/nvram") UART("h", "0x16", "pty")
+                          UART("i", "0x17", "pty") "  - {name: talks, vm: guest, device: "
+                                                   "debug_console, ranges: [{type: portio, "
+                                                   "first: 0x402}], options: {output: stdio}}\n");
+    assert_string_equal(report, "");
+    assert_int_equal(problem_count, 0);
+    assert_int_equal(count_files(), 1);
+}
+
+#define IN_FOLDER(function) cmocka_unit_test_setup_teardown(function, init, fini)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        IN_FOLDER(devices_that_cannot_be_built_are_told_all_at_once),
+        IN_FOLDER(streams_that_cannot_be_opened_are_told_all_at_once),
+        IN_FOLDER(problems_of_the_file_do_not_hide_those_of_the_machine),
+        IN_FOLDER(two_clients_of_one_file_are_refused),
+        IN_FOLDER(two_clients_of_standard_input_are_refused),
+        IN_FOLDER(what_can_be_shared_is_accepted_and_nothing_is_made),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
