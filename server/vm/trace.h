@@ -3,7 +3,8 @@
  * trace.h - a file of accesses and their answers, one line each, in the order they were made.
  *
  * Flow:    trace_writer_open -> trace_write... -> trace_writer_commit or _abandon;
- *          trace_reader_open -> trace_read until it gives 0 -> trace_reader_close.
+ *          trace_reader_open -> trace_reader_check -> trace_read until it gives 0 ->
+ *          trace_reader_close.
  * Threads: one at a time.
  * Memory:  a line; the file is streamed, however long it is.
  * Errors:  a writer's first failure is kept and returned by commit: an unfinished trace never
@@ -48,8 +49,8 @@ struct trace_entry {
 struct trace_writer;
 struct trace_reader;
 
-/* Creates path.tmp.PID beside path. 0, or a negative errno with a line in error
- * [TRACE_ERROR_BYTES]. */
+/* Creates path.tmp.PID beside path. What path names already must be a regular file, which commit
+ * replaces. 0, or a negative errno with a line in error [TRACE_ERROR_BYTES]. */
 int trace_writer_open(const char *path, const struct trace_header *header,
                       struct trace_writer **writer, char *error);
 void trace_write(struct trace_writer *writer, const struct trace_entry *entry);
@@ -64,6 +65,9 @@ int trace_reader_open(const char *path, struct trace_reader **reader, char *erro
 const struct trace_header *trace_reader_header(const struct trace_reader *reader);
 /* 1 and *entry; 0 after the last one of a whole file; -EINVAL or -EIO with a line in error. */
 int trace_read(struct trace_reader *reader, struct trace_entry *entry, char *error);
+/* Reads all of it, and begins again at the first entry: what comes after can fail only if somebody
+ * writes to the file meanwhile. Before the first trace_read. 0, or as trace_read. */
+int trace_reader_check(struct trace_reader *reader, char *error);
 /* Line number of the entry that trace_read gave last; 1 is the first. */
 uint64_t trace_reader_line(const struct trace_reader *reader);
 /* Bytes read and in the file, for progress. */

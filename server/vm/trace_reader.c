@@ -167,6 +167,15 @@ static int trace_parse_header(struct trace_reader *reader, const struct trace_li
     return 0;
 }
 
+static int trace_read_header(struct trace_reader *reader, char *error)
+{
+    struct trace_line line;
+    int result = trace_read_line(reader, &line, error);
+    if (result == 0)
+        return trace_refuse(reader, error, "empty: expected 'ioreq-trace %d ...'", TRACE_VERSION);
+    return result < 0 ? result : trace_parse_header(reader, &line, error);
+}
+
 int trace_reader_open(const char *path, struct trace_reader **reader, char *error)
 {
     struct trace_reader *created = calloc(1, sizeof(*created));
@@ -190,13 +199,7 @@ int trace_reader_open(const char *path, struct trace_reader **reader, char *erro
     } else {
         fd = -1; /* the stream's now */
         created->all_bytes = (uint64_t)status.st_size;
-        struct trace_line line;
-        result = trace_read_line(created, &line, error);
-        if (result == 0)
-            result =
-                trace_refuse(created, error, "empty: expected 'ioreq-trace %d ...'", TRACE_VERSION);
-        if (result > 0)
-            result = trace_parse_header(created, &line, error);
+        result = trace_read_header(created, error);
     }
     if (fd >= 0)
         close(fd);
@@ -244,11 +247,14 @@ static int trace_check_entry(struct trace_reader *reader, const struct trace_ent
     if (size_bytes != 1 && size_bytes != 2 && size_bytes != 4 && (size_bytes != 8 || is_port))
         return trace_refuse(reader, error, "size %" PRIu64 ": expected 1, 2, 4%s", size_bytes,
                             is_port ? "" : " or 8");
-    uint64_t space_last = is_port ? 0xffff : UINT64_MAX;
-    if (access->address > space_last - (size_bytes - 1))
+    /* A processor lets an access begin at the last ports and end behind them. */
+    if (is_port && access->address > 0xffff)
+        return trace_refuse(reader, error, "port 0x%" PRIx64 ": expected 0x0 to 0xffff",
+                            access->address);
+    if (!is_port && access->address > UINT64_MAX - (size_bytes - 1))
         return trace_refuse(reader, error,
-                            "address 0x%" PRIx64 " size %" PRIu64 " ends behind 0x%" PRIx64,
-                            access->address, size_bytes, space_last);
+                            "address 0x%" PRIx64 " size %" PRIu64 " ends behind the address space",
+                            access->address, size_bytes);
     if (access->value > request_ones((uint32_t)size_bytes))
         return trace_refuse(reader, error,
                             "value 0x%" PRIx64 " does not fit into %" PRIu64 " bytes",
@@ -315,6 +321,28 @@ int trace_read(struct trace_reader *reader, struct trace_entry *entry, char *err
         return result;
     reader->count++;
     return 1;
+}
+
+int trace_reader_check(struct trace_reader *reader, char *error)
+{
+    struct trace_entry entry;
+    int result;
+    do {
+        result = trace_read(reader, &entry, error);
+    } while (result > 0);
+    if (result < 0)
+        return result;
+    if (fseeko(reader->file, 0, SEEK_SET) != 0) {
+        result = -errno;
+        snprintf(error, TRACE_ERROR_BYTES, "cannot read %s again: %s", reader->path,
+                 strerror(-result));
+        return result;
+    }
+    reader->line = 0;
+    reader->count = 0;
+    reader->done_bytes = 0;
+    reader->is_finished = false;
+    return trace_read_header(reader, error);
 }
 
 uint64_t trace_reader_line(const struct trace_reader *reader)

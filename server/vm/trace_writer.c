@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 struct trace_writer {
@@ -54,9 +55,28 @@ static void trace_write_header(struct trace_writer *writer, const struct trace_h
                 length > 0 ? name : "-"));
 }
 
+/* Whether the rename at the end can replace what is at path now; a device node must not go either. */
+static int trace_check_target(const char *path, char *error)
+{
+    struct stat status;
+    if (*path == '\0') {
+        snprintf(error, TRACE_ERROR_BYTES, "a trace needs a file name");
+        return -ENOENT;
+    }
+    if (stat(path, &status) != 0 || S_ISREG(status.st_mode))
+        return 0; /* creating the file beside it tells the rest */
+    snprintf(error, TRACE_ERROR_BYTES, "cannot write %s: %s", path,
+             S_ISDIR(status.st_mode) ? "it is a directory; name a file in it"
+                                     : "it is not a regular file");
+    return S_ISDIR(status.st_mode) ? -EISDIR : -EINVAL;
+}
+
 int trace_writer_open(const char *path, const struct trace_header *header,
                       struct trace_writer **writer, char *error)
 {
+    int refusal = trace_check_target(path, error);
+    if (refusal != 0)
+        return refusal;
     struct trace_writer *created = calloc(1, sizeof(*created));
     if (!created || !(created->path = strdup(path)) ||
         asprintf(&created->temporary_path, "%s.tmp.%ld", path, (long)getpid()) < 0) {

@@ -129,8 +129,8 @@ static void bad_entries_are_refused(void **state)
         {"0 portio r 0x70 8 0x0\n", "size 8"},
         {"0 mmio r 0x70 16 0x0\n", "size 16"},
         {"0 mmio r 0x70 18446744073709551616 0x0\n", "size '18446744073709551616'"},
-        {"0 portio r 0x10000 1 0x0\n", "ends behind 0xffff"},
-        {"0 portio r 0xffff 2 0x0\n", "ends behind 0xffff"},
+        {"0 portio r 0x10000 1 0x0\n", "port 0x10000"},
+        {"0 portio r 0xffffffffffffffff 4 0x0\n", "port 0xffffffffffffffff"},
         {"0 mmio r 0xffffffffffffffff 2 0x0\n", "ends behind"},
         {"0 portio r 0x70 1 0x100\n", "does not fit"},
         {"0 portio r 0x70 1 256\n", "value '256'"},
@@ -206,6 +206,8 @@ static void what_was_written_is_read_again(void **state)
     const struct trace_entry entries[] = {
         {.access = {0xffff, 0xff, 1, REQUEST_PORTIO, REQUEST_READ}, .is_volatile = true},
         {.access = {0xfffc, UINT32_MAX, 4, REQUEST_PORTIO, REQUEST_WRITE}, .vcpu = 15},
+        {.access = {0xffff, 0xabcd, 2, REQUEST_PORTIO, REQUEST_READ}},
+        {.access = {0xfffd, UINT32_MAX, 4, REQUEST_PORTIO, REQUEST_WRITE}},
         {.access = {UINT64_MAX - 7, UINT64_MAX, 8, REQUEST_MMIO, REQUEST_READ}, .vcpu = 1},
         {.access = {0, 0, 2, REQUEST_MMIO, REQUEST_WRITE}},
     };
@@ -220,6 +222,7 @@ static void what_was_written_is_read_again(void **state)
     assert_int_equal(trace_reader_header(reader)->vcpu_count, 16);
     assert_int_equal(trace_reader_header(reader)->firmware_bytes, 131072);
     assert_string_equal(trace_reader_header(reader)->firmware_name, "my_bios_.bin");
+    assert_int_equal(trace_reader_check(reader, error), 0);
     for (size_t i = 0; i < COUNT; i++) {
         struct trace_entry entry;
         assert_int_equal(trace_read(reader, &entry, error), 1);
@@ -253,6 +256,11 @@ static void writer_tells_where_it_cannot_write(void **state)
     const struct trace_header header = {.vcpu_count = 1};
     assert_int_equal(trace_writer_open("/nonexistent/t.trace", &header, &writer, error), -ENOENT);
     assert_non_null(strstr(error, "/nonexistent/t.trace"));
+    assert_int_equal(trace_writer_open(directory, &header, &writer, error), -EISDIR);
+    assert_non_null(strstr(error, "is a directory"));
+    assert_int_equal(trace_writer_open("/dev/null", &header, &writer, error), -EINVAL);
+    assert_non_null(strstr(error, "not a regular file"));
+    assert_true(trace_writer_open("", &header, &writer, error) < 0);
     /* A rename onto a directory fails at the end. */
     assert_int_equal(trace_writer_open(path, &header, &writer, error), 0);
     assert_int_equal(mkdir(path, 0700), 0);
