@@ -19,9 +19,11 @@ static const char help_text[] =
     "  --firmware FILE      flash image, 64 KiB to 16 MiB; ends just under 4 GiB, read-only, its\n"
     "                       end also below 1 MiB\n"
     "  --shadow SIZE        how much of its end; above 128KiB it covers the addresses of option\n"
-    "                       ROMs: only for images that need it (128KiB)\n"
+    "                       ROMs: only for images that need it, such as SeaBIOS of 256 KiB "
+    "(128KiB)\n"
     "  --memory SIZE        RAM, with suffix KiB, MiB or GiB; up to 3 GiB lie at 0, the rest at\n"
-    "                       4 GiB (64MiB)\n"
+    "                       4 GiB (64MiB). Firmware asks the server's clock: give its cmos client\n"
+    "                       the same memory\n"
     "  --vcpus N            at most as many as the VM has in the server's configuration (1)\n"
     "  --irqchip KIND       kernel: KVM has the APICs, PICs and the PIT, as on ACRN; vCPU 0 "
     "starts,\n"
@@ -29,7 +31,9 @@ static const char help_text[] =
     "                       addresses are requests, no interrupt ever arrives, every vCPU starts "
     "at\n"
     "                       the reset vector, and HLT ends a vCPU (kernel)\n"
-    "  --cpus LIST          pins vCPU 0 to the first CPU of the list, vCPU 1 to the second...\n"
+    "  --cpus LIST          pins vCPU 0 to the first CPU of the list, vCPU 1 to the second...; "
+    "one\n"
+    "                       may be named again (all that are allowed but the poller's)\n"
     "  --vm NAME            the VM in the server's configuration (guest)\n"
     "  --socket PATH        the server's socket (/run/ioreqd/ioreqd.sock)\n"
     "\n"
@@ -130,7 +134,7 @@ static const char *parse_machine_option(int option, const char *text, struct kvm
     case OPT_IRQCHIP:
         return parse_irqchip(text, options) ? NULL : "kernel or none";
     case OPT_CPUS:
-        return option_cpus(text, &options->cpus) ? NULL : "CPUs such as 1 or 0,2-3, none twice";
+        return option_cpus(text, &options->cpus) ? NULL : "CPUs such as 1, 0,2-3 or 0,0,0,0";
     case OPT_VM:
         options->attach.vm_name = text;
         return NULL;
@@ -194,7 +198,7 @@ int kvm_command(int argc, char **argv)
 {
     struct kvm_options options;
     kvm_options_init(&options);
-    optind = 0; /* a fresh start, also after another command in the same process */
+    options_begin(argv, COMMAND);
     int option;
     int index = 0;
     while ((option = getopt_long(argc, argv, "+", long_options, &index)) != -1) {

@@ -25,7 +25,9 @@ struct kvm_session {
     _Atomic uint32_t thread_count;
     uint64_t begin_ns;
     uint64_t end_ns;
-    struct traffic traffic; /* of all vCPUs, once joined */
+    struct affinity affinity;
+    struct traffic traffic;         /* of all vCPUs, once joined */
+    struct cmos_memory cmos_memory; /* likewise */
 };
 
 void kvm_options_init(struct kvm_options *options)
@@ -54,8 +56,7 @@ static void session_start_vcpus(struct kvm_session *session)
         vcpu->running_count = &session->running_count;
         vcpu->thread_count = &session->thread_count;
         vcpu->index = i;
-        vcpu->is_pinned = options->cpus.count > 0;
-        vcpu->cpu = vcpu->is_pinned ? options->cpus.cpus[i] : 0;
+        vcpu->affinity = &session->affinity;
         vcpu->last_access_ns = session->begin_ns;
         int result = vcpu_start(vcpu);
         if (result != 0) {
@@ -123,6 +124,7 @@ static bool session_succeeded(const struct kvm_session *session)
 static void session_print_json(const struct kvm_session *session, FILE *report)
 {
     const struct kvm_options *options = session->options;
+    char text[256];
     fputs("{\"command\": \"kvm\", \"vm\": ", report);
     json_print_string(options->attach.vm_name, report);
     fputs(", \"firmware\": ", report);
@@ -131,7 +133,14 @@ static void session_print_json(const struct kvm_session *session, FILE *report)
             ", \"vcpus\": %" PRIu32 ", \"ending\": \"%s\", \"reason\": ", options->vcpu_count,
             ending_name(ending_get(&session->ending)));
     json_print_string(session->ending.text, report);
-    fprintf(report, ", \"passed\": %s, \"seconds\": %.3f, ",
+    fputs(", ", report);
+    affinity_print_json(&session->affinity, report);
+    if (cmos_memory_differs(&session->cmos_memory, options->memory_bytes, text, sizeof(text))) {
+        fputs("\"warning\": ", report);
+        json_print_string(text, report);
+        fputs(", ", report);
+    }
+    fprintf(report, "\"passed\": %s, \"seconds\": %.3f, ",
             session_succeeded(session) ? "true" : "false",
             (double)(session->end_ns - session->begin_ns) / 1e9);
     traffic_print_json(&session->traffic, report);
@@ -141,17 +150,36 @@ static void session_print_json(const struct kvm_session *session, FILE *report)
 static void session_print(const struct kvm_session *session, FILE *report)
 {
     const struct kvm_options *options = session->options;
+    char text[256];
     fprintf(report,
-            "guest         %s: %s (%zu KiB), %" PRIu64 " MiB, %" PRIu32 " vCPU%s, irqchip %s\n",
-            options->attach.vm_name, session->firmware.name, session->firmware.size_bytes >> 10,
+            "firmware      %s (%zu KiB) in VM %s, %" PRIu64 " MiB, %" PRIu32
+            " vCPU%s, irqchip %s\n",
+            session->firmware.name, session->firmware.size_bytes >> 10, options->attach.vm_name,
             options->memory_bytes >> 20, options->vcpu_count, options->vcpu_count == 1 ? "" : "s",
             options->has_kernel_irqchip ? "kernel" : "none");
+    affinity_print(&session->affinity, report);
     /* The first line only: registers, if any, went to stderr. */
     fprintf(report, "ended         %s after %.3f s: %.*s\n",
             ending_name(ending_get(&session->ending)),
             (double)(session->end_ns - session->begin_ns) / 1e9,
             (int)strcspn(session->ending.text, "\n"), session->ending.text);
     traffic_print(&session->traffic, report);
+    affinity_print_hint(&session->affinity, &session->traffic, report);
+    if (cmos_memory_differs(&session->cmos_memory, options->memory_bytes, text, sizeof(text)))
+        fprintf(report, "warning       %s\n", text);
+}
+
+/* Firmware that looks for itself below 1 MiB and finds nothing dies of it. */
+static void session_hint_at_shadow(const struct kvm_session *session)
+{
+    size_t size_bytes = session->firmware.size_bytes;
+    size_t shadow_bytes = firmware_shadow_bytes(size_bytes, session->options->shadow_bytes);
+    size_t wanted_bytes = firmware_shadow_bytes(size_bytes, FIRMWARE_SHADOW_MAX);
+    if (ending_get(&session->ending) == ENDING_SHUTDOWN && shadow_bytes < wanted_bytes)
+        command_warn(COMMAND,
+                     "only the last %zu KiB of the image's %zu KiB are below 1 MiB; if it needs "
+                     "more there, as SeaBIOS of 256 KiB does: --shadow %zuKiB",
+                     shadow_bytes >> 10, size_bytes >> 10, wanted_bytes >> 10);
 }
 
 /* Joins what runs, closes the trace, reports. An exit code. */
@@ -160,8 +188,10 @@ static int session_finish(struct kvm_session *session, FILE *report)
     char error[TRACE_ERROR_BYTES];
     vcpu_stop_all(session->vcpus, session->started_count, STOP_GRACE_NS);
     session->end_ns = monotonic_ns();
-    for (uint32_t i = 0; i < session->started_count; i++)
+    for (uint32_t i = 0; i < session->started_count; i++) {
         traffic_merge(&session->traffic, &session->vcpus[i].traffic);
+        cmos_memory_merge(&session->cmos_memory, &session->vcpus[i].cmos_memory);
+    }
 
     int code = EXIT_OK;
     if (!session_succeeded(session)) {
@@ -171,6 +201,7 @@ static int session_finish(struct kvm_session *session, FILE *report)
                                 session->ending.text);
         else
             code = command_fail(COMMAND, "%s", session->ending.text);
+        session_hint_at_shadow(session);
         observer_abandon(&session->observer);
         if (session->options->record_path)
             command_fail(COMMAND, "no trace is kept of a run that failed");
@@ -184,17 +215,29 @@ static int session_finish(struct kvm_session *session, FILE *report)
     return code;
 }
 
-/* With a page and a machine at hand. */
+/* With everything at hand; ends the observer. */
 static int session_run(struct kvm_session *session, FILE *report)
 {
     const struct kvm_options *options = session->options;
-    char error[TRACE_ERROR_BYTES];
-    if (options->vcpu_count > requester_vcpu_count(session->requester))
+    if (options->vcpu_count > requester_vcpu_count(session->requester)) {
+        observer_abandon(&session->observer);
         return command_fail(COMMAND,
                             "--vcpus %" PRIu32 ", but VM '%s' has %" PRIu32
                             " (key vcpus of the server's configuration)",
                             options->vcpu_count, options->attach.vm_name,
                             requester_vcpu_count(session->requester));
+    }
+    affinity_init(&session->affinity, &options->cpus, options->vcpu_count,
+                  requester_poller_cpu(session->requester));
+    affinity_warn(&session->affinity, COMMAND);
+    session_start_vcpus(session);
+    session_wait(session);
+    return session_finish(session, report);
+}
+
+static int session_open_observer(struct kvm_session *session, char *error)
+{
+    const struct kvm_options *options = session->options;
     struct observer_setup setup = {
         .until = options->until,
         .console_port = options->console_port,
@@ -206,11 +249,30 @@ static int session_run(struct kvm_session *session, FILE *report)
     };
     snprintf(setup.header.firmware_name, sizeof(setup.header.firmware_name), "%.*s", TRACE_NAME_MAX,
              session->firmware.name);
-    if (observer_init(&session->observer, &setup, error) != 0)
+    return observer_init(&session->observer, &setup, error);
+}
+
+/* With a machine at hand. The page comes last: asking for it resets the devices. */
+static int session_attach(struct kvm_session *session, FILE *report)
+{
+    const struct attach_options *attach = &session->options->attach;
+    char error[TRACE_ERROR_BYTES];
+    if (session_open_observer(session, error) != 0)
         return command_fail(COMMAND, "%s", error);
-    session_start_vcpus(session);
-    session_wait(session);
-    return session_finish(session, report);
+    const struct requester_listener listener = {interrupts_hear, &session->interrupts};
+    interrupts_init(&session->interrupts, session->machine.vm_fd,
+                    session->options->has_kernel_irqchip);
+    int code;
+    if (requester_attach_listening(attach->socket_path, attach->vm_name, &listener,
+                                   &session->requester, error, sizeof(error)) != 0) {
+        observer_abandon(&session->observer);
+        code = command_fail(COMMAND, "%s", error);
+    } else {
+        code = session_run(session, report);
+        requester_detach(session->requester);
+    }
+    interrupts_fini(&session->interrupts);
+    return code;
 }
 
 static int session_open(struct kvm_session *session, FILE *report)
@@ -229,17 +291,7 @@ static int session_open(struct kvm_session *session, FILE *report)
         return command_fail(COMMAND, "sigaction: %s", strerror(-result));
     if (machine_create(&setup, &session->machine, error, sizeof(error)) != 0)
         return command_fail(COMMAND, "%s", error);
-    int code;
-    const struct requester_listener listener = {interrupts_hear, &session->interrupts};
-    interrupts_init(&session->interrupts, session->machine.vm_fd, options->has_kernel_irqchip);
-    if (requester_attach_listening(options->attach.socket_path, options->attach.vm_name, &listener,
-                                   &session->requester, error, sizeof(error)) != 0) {
-        code = command_fail(COMMAND, "%s", error);
-    } else {
-        code = session_run(session, report);
-        requester_detach(session->requester);
-    }
-    interrupts_fini(&session->interrupts);
+    int code = session_attach(session, report);
     machine_destroy(&session->machine);
     return code;
 }

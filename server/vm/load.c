@@ -19,7 +19,8 @@ static const char help_text[] =
     "  --rate N            accesses a second in all; latencies then count from the time at which\n"
     "                      an access was due (without: each vCPU as fast as it is answered)\n"
     "  --vcpus N           threads (as many as the VM has vCPUs)\n"
-    "  --cpus LIST         pins vCPU 0 to the first CPU of the list, vCPU 1 to the second...\n"
+    "  --cpus LIST         pins vCPU 0 to the first CPU of the list, vCPU 1 to the second...; one\n"
+    "                      may be named again (all that are allowed but the poller's)\n"
     "  --mix LIST          KIND:SPACE:FIRST-LAST=WEIGHT,... with KIND scratch (registers that "
     "keep\n"
     "                      what is written, in units of 8 bytes) or ones (nothing is there), "
@@ -84,7 +85,7 @@ static const char *parse_option(int option, const char *text, struct load_option
         options->vcpu_count = (uint32_t)number;
         return NULL;
     case OPT_CPUS:
-        return option_cpus(text, &options->cpus) ? NULL : "CPUs such as 1 or 0,2-3, none twice";
+        return option_cpus(text, &options->cpus) ? NULL : "CPUs such as 1, 0,2-3 or 0,0,0,0";
     case OPT_MIX:
         return load_mix_parse(text, &options->mix, error, error_bytes) ? NULL : error;
     case OPT_READ_PERCENT:
@@ -111,7 +112,7 @@ int load_command(int argc, char **argv)
     struct load_options options;
     char error[512];
     load_options_init(&options);
-    optind = 0; /* a fresh start, also after another command in the same process */
+    options_begin(argv, COMMAND);
     int option;
     int index = 0;
     while ((option = getopt_long(argc, argv, "", long_options, &index)) != -1) {
@@ -121,8 +122,9 @@ int load_command(int argc, char **argv)
             return fputs(help_text, stdout) < 0 ? EXIT_FAILED : EXIT_OK;
         const char *expected = parse_option(option, optarg, &options, error, sizeof(error));
         if (expected)
-            return option_refuse(COMMAND, "--%s %s: %s%s", long_options[index].name, optarg,
-                                 option == OPT_MIX ? "" : "expected ", expected);
+            return option == OPT_MIX ? option_refuse(COMMAND, "--mix: %s", expected)
+                                     : option_refuse(COMMAND, "--%s %s: expected %s",
+                                                     long_options[index].name, optarg, expected);
     }
     if (optind < argc)
         return option_refuse(COMMAND, "'%s': no such argument; see ioreq-vm load --help",

@@ -4,6 +4,7 @@
 
 #include "clients/request.h"
 #include "pollers/ticks.h"
+#include "server/vm/affinity.h"
 #include "server/vm/ending.h"
 #include "server/vm/load_plan.h"
 #include "server/vm/traffic.h"
@@ -38,6 +39,7 @@ struct load_session {
     const struct load_options *options;
     struct requester *requester;
     struct ending ending;
+    struct affinity affinity;
     uint32_t vcpu_count;
     uint32_t started_count;
     struct load_vcpu *vcpus;
@@ -45,6 +47,7 @@ struct load_session {
     uint64_t end_ns;
     _Atomic uint32_t running_count; /* vCPUs that have accesses left */
     _Atomic uint32_t printed_count; /* wrong answers, of all vCPUs */
+    _Atomic uint32_t wrong_parts;   /* bit i: of parts[i] of the mix */
 };
 
 void load_options_init(struct load_options *options)
@@ -60,6 +63,19 @@ void load_options_init(struct load_options *options)
     (void)parsed;
 }
 
+/* Bit i: the access lies in part i of the mix. */
+static uint32_t load_parts_of(const struct load_mix *mix, const struct requester_access *access)
+{
+    uint32_t parts = 0;
+    for (uint32_t i = 0; i < mix->count; i++) {
+        const struct address_range *range = &mix->parts[i].range;
+        if (range->type == access->type && access->address >= range->first &&
+            access->address <= range->last)
+            parts |= 1u << i;
+    }
+    return parts;
+}
+
 static void load_count_answer(struct load_vcpu *vcpu, const struct requester_access *access)
 {
     struct load_session *session = vcpu->session;
@@ -71,6 +87,9 @@ static void load_count_answer(struct load_vcpu *vcpu, const struct requester_acc
     if (is_right)
         return;
     vcpu->wrong_count++;
+    /* Relaxed: read once the threads are joined. */
+    atomic_fetch_or_explicit(&session->wrong_parts, load_parts_of(&session->options->mix, access),
+                             memory_order_relaxed);
     /* Relaxed: only counts lines. */
     if (atomic_fetch_add_explicit(&session->printed_count, 1, memory_order_relaxed) < PRINTED_MAX)
         fprintf(stderr,
@@ -146,12 +165,9 @@ static void *load_thread(void *argument)
 {
     struct load_vcpu *vcpu = argument;
     struct load_session *session = vcpu->session;
-    const struct cpu_list *cpus = &session->options->cpus;
-    int result = cpus->count > 0 ? thread_pin(cpus->cpus[vcpu->index]) : 0;
-    if (result != 0)
-        ending_raise(&session->ending, ENDING_FAILED,
-                     "cannot pin vCPU %" PRIu32 " to CPU %" PRIu32 ": %s (see --cpus)", vcpu->index,
-                     cpus->cpus[vcpu->index], strerror(-result));
+    char error[512];
+    if (affinity_apply(&session->affinity, vcpu->index, error, sizeof(error)) != 0)
+        ending_raise(&session->ending, ENDING_FAILED, "%s", error);
     load_make_accesses(vcpu);
     /* Relaxed: the join orders. The last one out has seen the others make theirs. */
     if (atomic_fetch_sub_explicit(&session->running_count, 1, memory_order_relaxed) == 1)
@@ -234,8 +250,10 @@ static void load_print(const struct load_session *session, const struct load_res
                 session->vcpu_count, options->seed, options->rate ? "open" : "closed",
                 options->rate, ending);
         json_print_string(session->ending.text, report);
+        fputs(", ", report);
+        affinity_print_json(&session->affinity, report);
         fprintf(report,
-                ", \"passed\": %s, \"seconds\": %.3f, \"per_second\": %.0f, \"verified\": %" PRIu64
+                "\"passed\": %s, \"seconds\": %.3f, \"per_second\": %.0f, \"verified\": %" PRIu64
                 ", \"wrong\": %" PRIu64 ", ",
                 result->has_passed ? "true" : "false", result->seconds, per_second,
                 result->verified_count, result->wrong_count);
@@ -246,12 +264,31 @@ static void load_print(const struct load_session *session, const struct load_res
     fprintf(report, "load          %s: %" PRIu32 " vCPU%s, %s loop, seed %" PRIu64 "\n",
             options->attach.vm_name, session->vcpu_count, session->vcpu_count == 1 ? "" : "s",
             options->rate ? "open" : "closed", options->seed);
+    affinity_print(&session->affinity, report);
     fprintf(report, "ended         %s after %.3f s: %s\n", ending, result->seconds,
             session->ending.text);
     fprintf(report,
             "answers       %" PRIu64 " verified, %" PRIu64 " wrong, %.0f accesses a second\n",
             result->verified_count, result->wrong_count, per_second);
     traffic_print(&result->traffic, report);
+    affinity_print_hint(&session->affinity, &result->traffic, report);
+}
+
+/* For each part that answered wrong: what the mix takes to be there. */
+static void load_explain_wrong_parts(const struct load_session *session)
+{
+    const struct load_mix *mix = &session->options->mix;
+    for (uint32_t i = 0; i < mix->count; i++) {
+        const struct load_part *part = &mix->parts[i];
+        if (!(atomic_load_explicit(&session->wrong_parts, memory_order_relaxed) >> i & 1))
+            continue;
+        command_warn(COMMAND, "%s:0x%" PRIx64 "-0x%" PRIx64 ": %s",
+                     part->range.type == REQUEST_PORTIO ? "portio" : "mmio", part->range.first,
+                     part->range.last,
+                     part->kind == LOAD_SCRATCH
+                         ? "is there a register_bank with count at this range? (scratch)"
+                         : "is there a device at this range? (ones)");
+    }
 }
 
 static int load_finish(const struct load_session *session, FILE *report)
@@ -268,9 +305,11 @@ static int load_finish(const struct load_session *session, FILE *report)
     load_print(session, &result, report);
     if (!has_ended_well)
         return command_fail(COMMAND, "%s", session->ending.text);
-    if (!result.has_passed)
+    if (!result.has_passed) {
+        load_explain_wrong_parts(session);
         return command_fail(COMMAND, "%" PRIu64 " wrong answers (again with --seed %" PRIu64 ")",
                             result.wrong_count, session->options->seed);
+    }
     return EXIT_OK;
 }
 
@@ -295,6 +334,9 @@ static int load_attached(struct load_session *session, FILE *report)
     session->vcpus = calloc(session->vcpu_count, sizeof(*session->vcpus));
     int code = session->vcpus ? load_create_plans(session) : command_fail(COMMAND, "out of memory");
     if (code == EXIT_OK) {
+        affinity_init(&session->affinity, &options->cpus, session->vcpu_count,
+                      requester_poller_cpu(session->requester));
+        affinity_warn(&session->affinity, COMMAND);
         load_run_threads(session);
         code = load_finish(session, report);
     }

@@ -64,6 +64,8 @@ static int machine_open_kvm(struct machine *machine, char *error, size_t error_b
         return fail(error, error_bytes, -errno, "cannot open /dev/kvm: %s (%s)", strerror(errno),
                     kvm_remedy(errno));
     int version = ioctl(machine->kvm_fd, KVM_GET_API_VERSION, 0);
+    if (version < 0)
+        return fail(error, error_bytes, -ENOSYS, "/dev/kvm is not a KVM device");
     if (version != KVM_WANTED_VERSION)
         return fail(error, error_bytes, -ENOSYS, "/dev/kvm speaks version %d, not %d", version,
                     KVM_WANTED_VERSION);

@@ -3,12 +3,21 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <getopt.h>
 #include <math.h>
 #include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+void options_begin(char **argv, const char *command)
+{
+    static char names[32]; /* what getopt begins its messages with */
+    snprintf(names, sizeof(names), "ioreq-vm %s", command);
+    argv[0] = names;
+    optind = 0; /* a fresh start, also after another command in the same process */
+}
 
 /* Reads digits (or 0x and digits) at text; *end is what follows them. */
 static bool parse_digits(const char *text, uint64_t *value, const char **end)
@@ -77,9 +86,6 @@ static bool cpu_list_add(struct cpu_list *list, uint64_t cpu)
 {
     if (list->count == OPTION_CPUS_MAX || cpu >= CPU_SETSIZE)
         return false;
-    for (size_t i = 0; i < list->count; i++)
-        if (list->cpus[i] == cpu)
-            return false;
     list->cpus[list->count++] = (uint32_t)cpu;
     return true;
 }
@@ -119,6 +125,14 @@ static void print_line(const char *command, const char *format, va_list argument
     char line[1024];
     vsnprintf(line, sizeof(line), format, arguments);
     fprintf(stderr, "ioreq-vm%s%s: %s\n", *command ? " " : "", command, line);
+}
+
+void command_warn(const char *command, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    print_line(command, format, arguments);
+    va_end(arguments);
 }
 
 int option_refuse(const char *command, const char *format, ...)

@@ -36,13 +36,16 @@ struct cpu_list {
     uint32_t cpus[OPTION_CPUS_MAX];
 };
 
+/* Before the first getopt_long: messages of its own begin with "ioreq-vm COMMAND". */
+void options_begin(char **argv, const char *command);
+
 /* Decimal or 0x..., minimum..maximum. */
 bool option_number(const char *text, uint64_t minimum, uint64_t maximum, uint64_t *value);
 /* Bytes: a number with an optional suffix KiB, MiB or GiB. */
 bool option_size(const char *text, uint64_t minimum, uint64_t maximum, uint64_t *value);
 /* Seconds with an optional fraction, above 0 and up to 10^6, as nanoseconds. */
 bool option_seconds(const char *text, uint64_t *value_ns);
-/* "3", "0,2", "1-3,7": at most OPTION_CPUS_MAX, none twice. */
+/* "3", "0,2", "1-3,7", "0,0,0": at most OPTION_CPUS_MAX. */
 bool option_cpus(const char *text, struct cpu_list *list);
 
 /* One line "ioreq-vm COMMAND: ..." on stderr; EXIT_USAGE. */
@@ -50,6 +53,10 @@ int option_refuse(const char *command, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 /* The same for a failure that is not the operator's typing; EXIT_FAILED. */
 int command_fail(const char *command, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* The same for what does not stop the run. */
+void command_warn(const char *command, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
 /* Pins the calling thread to one CPU and reads it back. 0, or -EINVAL (no such CPU), ... */

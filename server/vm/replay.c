@@ -2,6 +2,7 @@
 #include "server/vm/replay.h"
 
 #include "clients/request.h"
+#include "server/vm/affinity.h"
 #include "server/vm/ending.h"
 #include "server/vm/trace.h"
 #include "server/vm/traffic.h"
@@ -22,6 +23,7 @@ struct replay {
     struct requester *requester;
     struct trace_reader *trace;
     struct ending ending;
+    struct affinity affinity;
     struct traffic traffic;
     uint64_t compared_count;
     uint64_t volatile_count;
@@ -107,6 +109,8 @@ static void *replay_thread(void *argument)
     struct replay *replay = argument;
     struct trace_entry entry;
     char error[TRACE_ERROR_BYTES];
+    if (affinity_apply(&replay->affinity, 0, error, sizeof(error)) != 0)
+        ending_raise(&replay->ending, ENDING_FAILED, "%s", error);
     for (uint32_t turn = 1; !ending_is_raised(&replay->ending); turn++) {
         int result = trace_read(replay->trace, &entry, error);
         if (result < 0)
@@ -134,8 +138,10 @@ static void replay_print(const struct replay *replay, bool has_passed, double se
         json_print_string(replay->options->path, report);
         fprintf(report, ", \"ending\": \"%s\", \"reason\": ", ending);
         json_print_string(replay->ending.text, report);
+        fputs(", ", report);
+        affinity_print_json(&replay->affinity, report);
         fprintf(report,
-                ", \"passed\": %s, \"seconds\": %.3f, \"compared\": %" PRIu64
+                "\"passed\": %s, \"seconds\": %.3f, \"compared\": %" PRIu64
                 ", \"differing\": %" PRIu64 ", \"not_compared\": %" PRIu64 ", ",
                 has_passed ? "true" : "false", seconds, replay->compared_count,
                 replay->differing_count, replay->volatile_count);
@@ -146,12 +152,14 @@ static void replay_print(const struct replay *replay, bool has_passed, double se
     fprintf(report, "trace         %s: %s (%" PRIu64 " KiB), %" PRIu32 " vCPU%s\n",
             replay->options->path, header->firmware_name, header->firmware_bytes >> 10,
             header->vcpu_count, header->vcpu_count == 1 ? "" : "s");
+    affinity_print(&replay->affinity, report);
     fprintf(report, "ended         %s after %.3f s: %s\n", ending, seconds, replay->ending.text);
     fprintf(report,
             "answers       %" PRIu64 " compared, %" PRIu64 " differ, %" PRIu64
             " not compared (they differ in each run)\n",
             replay->compared_count, replay->differing_count, replay->volatile_count);
     traffic_print(&replay->traffic, report);
+    affinity_print_hint(&replay->affinity, &replay->traffic, report);
 }
 
 static int replay_attached(struct replay *replay, FILE *report)
@@ -164,6 +172,9 @@ static int replay_attached(struct replay *replay, FILE *report)
                             " (key vcpus of the server's configuration)",
                             replay->options->path, header->vcpu_count,
                             replay->options->attach.vm_name, vcpu_count);
+    const struct cpu_list none = {0};
+    affinity_init(&replay->affinity, &none, header->vcpu_count,
+                  requester_poller_cpu(replay->requester));
     pthread_t player;
     uint64_t begin_ns = monotonic_ns();
     int result = -pthread_create(&player, NULL, replay_thread, replay);
@@ -214,7 +225,10 @@ int replay_run(const struct replay_options *options, FILE *report)
     if (trace_reader_open(options->path, &replay->trace, error) != 0) {
         code = command_fail(COMMAND, "%s", error);
     } else {
-        code = replay_opened(replay, report);
+        if (trace_reader_check(replay->trace, error) != 0)
+            code = command_fail(COMMAND, "%s; nothing of it was played", error);
+        else
+            code = replay_opened(replay, report);
         trace_reader_close(replay->trace);
     }
     free(replay);
@@ -233,7 +247,7 @@ int replay_command(int argc, char **argv)
     };
     struct replay_options options;
     replay_options_init(&options);
-    optind = 0; /* a fresh start, also after another command in the same process */
+    options_begin(argv, COMMAND);
     int option;
     while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
         switch (option) {

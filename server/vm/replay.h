@@ -2,12 +2,12 @@
 /*
  * replay.h - `ioreq-vm replay`: plays a trace through the page and compares the answers.
  *
- * Flow:    replay_command: command line -> replay_run: page, trace, one access after the other in
+ * Flow:    replay_command: command line -> replay_run: trace, page, one access after the other in
  *          the order of the file, each on its recorded vCPU -> report.
  * Threads: the main one, the player, and the requester's watcher.
  * Memory:  one line of the trace at a time.
- * Errors:  exit codes of options.h. A bad line ends the run at that line; what was played before
- *          it was played.
+ * Errors:  exit codes of options.h. The whole file is read once before the page is asked for: a bad
+ *          or truncated trace does nothing to the devices.
  *
  * The order is the recorded one also between vCPUs: a single thread plays them all. Every answer
  * without ~ must be what it was; the server starts from the same state only if it resets its

@@ -53,6 +53,7 @@ static bool vcpu_serve(struct vcpu *vcpu, struct pieces *pieces)
         uint64_t end_ns = monotonic_ns();
         pieces_answer(pieces, &access);
         traffic_add(&vcpu->traffic, &access, end_ns - begin_ns);
+        cmos_memory_see(&vcpu->cmos_memory, &access);
         /* Relaxed: the main thread only compares it with the clock. */
         atomic_store_explicit(&vcpu->last_access_ns, end_ns, memory_order_relaxed);
         if (observer_see(vcpu->observer, vcpu->index, &access))
@@ -129,11 +130,9 @@ static bool vcpu_handle_exit(struct vcpu *vcpu, struct kvm_run *run)
 static void vcpu_loop(struct vcpu *vcpu)
 {
     const struct machine_vcpu *kvm = &vcpu->machine->vcpus[vcpu->index];
-    int result = vcpu->is_pinned ? thread_pin(vcpu->cpu) : 0;
-    if (result != 0) {
-        ending_raise(vcpu->ending, ENDING_FAILED,
-                     "cannot pin vCPU %" PRIu32 " to CPU %" PRIu32 ": %s (see --cpus)", vcpu->index,
-                     vcpu->cpu, strerror(-result));
+    char error[512];
+    if (affinity_apply(vcpu->affinity, vcpu->index, error, sizeof(error)) != 0) {
+        ending_raise(vcpu->ending, ENDING_FAILED, "%s", error);
         return;
     }
     while (!ending_is_raised(vcpu->ending)) {

@@ -13,6 +13,8 @@
 #ifndef SERVER_VM_VCPU_H
 #define SERVER_VM_VCPU_H
 
+#include "server/vm/affinity.h"
+#include "server/vm/cmos_memory.h"
 #include "server/vm/ending.h"
 #include "server/vm/machine.h"
 #include "server/vm/observer.h"
@@ -28,8 +30,8 @@ struct vcpu {
     _Atomic uint32_t *running_count; /* vCPUs that have not halted */
     _Atomic uint32_t *thread_count;  /* threads that have not ended; 0 to begin */
     uint32_t index;
-    bool is_pinned;
-    uint32_t cpu; /* only if is_pinned */
+    const struct affinity *affinity;
+    struct cmos_memory cmos_memory; /* its thread's until joined */
     pthread_t thread;
     _Atomic uint64_t last_access_ns; /* monotonic */
     struct traffic traffic;          /* its thread's until joined */

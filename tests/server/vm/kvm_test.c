@@ -3,6 +3,7 @@
 #include "server/vm/kvm.h"
 #include "server/vm/machine.h"
 #include "server/vm/replay.h"
+#include "tests/support/captured_stderr.h"
 #include "tests/support/vm_fake_server.h"
 
 #include <setjmp.h>
@@ -10,6 +11,8 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/mount.h>
+#include <sys/wait.h>
 
 #include <cmocka.h>
 
@@ -103,6 +106,20 @@ static const uint8_t smp_code[] = {
     0xfa, 0xf4, 0xeb, 0xfc,             /* cli; hlt; jmp */
 };
 
+/* An access that begins at the last port and ends behind it. */
+static const uint8_t last_port_code[] = {
+    0xba, 0xff, 0xff,       /* mov dx, 0xffff */
+    0xed, 0xef, 0x66, 0xed, /* in ax, dx; out dx, ax; in eax, dx */
+    0xf4, 0xeb, 0xfd,       /* hlt; jmp back to it */
+};
+
+/* Reads 0x35 and 0x34 of the CMOS as firmware does that wants to know its memory. */
+static const uint8_t memory_code[] = {
+    0xb0, 0x35, 0xe6, 0x70, 0xe4, 0x71, /* mov al, 0x35; out 0x70, al; in al, 0x71 */
+    0xb0, 0x34, 0xe6, 0x70, 0xe4, 0x71, /* mov al, 0x34; out 0x70, al; in al, 0x71 */
+    0xf4, 0xeb, 0xfd,                   /* hlt; jmp back to it */
+};
+
 struct log_entry {
     uint32_t type, direction;
     uint64_t address, size_bytes, value;
@@ -169,24 +186,32 @@ static void write_image(const uint8_t *code, size_t code_bytes)
 
 struct outcome {
     int code;
+    uint32_t attach_count;
     char report[4096];
+    char said[8192]; /* on stderr */
 };
+
+static uint64_t memory_bytes = 1 << 20;
 
 static struct outcome run_guest(const uint8_t *code, size_t code_bytes, struct kvm_options *options)
 {
     struct fake_server server = {.vcpu_count = 4, .answer = log_access, .context = &access_log};
     struct outcome outcome = {0};
+    static struct captured_stderr captured;
     write_image(code, code_bytes);
     fake_server_start(&server);
     options->attach.socket_path = server.socket_path;
     options->firmware_path = image_path;
-    options->memory_bytes = 1 << 20;
+    options->memory_bytes = memory_bytes;
     options->timeout_ns = options->timeout_ns ? options->timeout_ns : 60000000000u;
     FILE *report = fmemopen(outcome.report, sizeof(outcome.report), "w");
     assert_non_null(report);
+    capture_begin(&captured);
     outcome.code = kvm_run(options, report);
+    snprintf(outcome.said, sizeof(outcome.said), "%s", capture_end(&captured));
     fclose(report);
     fake_server_stop(&server);
+    outcome.attach_count = server.attach_count;
     return outcome;
 }
 
@@ -342,6 +367,113 @@ static void triple_fault_fails_with_the_registers(void **state)
     struct outcome outcome = RUN(crash_code, &options);
     assert_int_equal(outcome.code, EXIT_FAILED);
     assert_non_null(strstr(outcome.report, "triple fault"));
+    assert_null(strstr(outcome.said, "--shadow")); /* all of the image is there */
+}
+
+static void triple_fault_of_an_image_beyond_its_shadow_tells_the_remedy(void **state)
+{
+    (void)state;
+    struct kvm_options options;
+    kvm_options_init(&options);
+    options.shadow_bytes = 32 << 10; /* crash_code, its descriptor table, lies in the first half */
+    struct outcome outcome = RUN(crash_code, &options);
+    assert_int_equal(outcome.code, EXIT_FAILED);
+    assert_non_null(strstr(outcome.said, "only the last 32 KiB of the image's 64 KiB"));
+    assert_non_null(strstr(outcome.said, "--shadow 64KiB\n"));
+}
+
+static void rtc_that_tells_another_memory_is_reported(void **state)
+{
+    (void)state;
+    for (int as_json = 0; as_json <= 1; as_json++) {
+        struct kvm_options options;
+        kvm_options_init(&options);
+        options.has_kernel_irqchip = false;
+        options.wants_json = as_json;
+        memset(&access_log, 0, sizeof(access_log));
+        struct outcome outcome = RUN(memory_code, &options); /* 0x45 and 0x47 are the answers */
+        assert_int_equal(outcome.code, EXIT_OK);
+        assert_non_null(strstr(outcome.report, as_json ? "\"warning\": \"the rtc says 1124 MiB, the"
+                                                       : "warning       the rtc says 1124 MiB, the "
+                                                         "guest has 1 MiB"));
+    }
+    memory_bytes = (16u << 20) + 0x4547 * UINT64_C(65536);
+    struct kvm_options options;
+    kvm_options_init(&options);
+    options.has_kernel_irqchip = false;
+    memset(&access_log, 0, sizeof(access_log));
+    struct outcome outcome = RUN(memory_code, &options);
+    memory_bytes = 1 << 20;
+    assert_int_equal(outcome.code, EXIT_OK);
+    assert_null(strstr(outcome.report, "warning"));
+}
+
+static void record_that_cannot_be_written_stops_before_the_attach(void **state)
+{
+    (void)state;
+    const char *const targets[] = {directory, "/nonexistent/run.trace", "/dev/null"};
+    for (size_t i = 0; i < sizeof(targets) / sizeof(targets[0]); i++) {
+        struct kvm_options options;
+        kvm_options_init(&options);
+        options.record_path = targets[i];
+        options.has_kernel_irqchip = false;
+        struct outcome outcome = RUN(accesses_code, &options);
+        assert_int_equal(outcome.code, EXIT_FAILED);
+        assert_int_equal(outcome.attach_count, 0);
+        assert_int_equal(access_log.counts[0], 0);
+    }
+    struct kvm_options options;
+    kvm_options_init(&options);
+    options.record_path = trace_path;
+    options.vcpu_count = 5; /* refused after the attach: the temporary file must go, too */
+    assert_int_equal(RUN(spin_code, &options).code, EXIT_FAILED);
+}
+
+static void access_across_the_last_port_replays(void **state)
+{
+    (void)state;
+    static const struct log_entry log[] = {IN(0xffff, 2, 0x4344), OUT(0xffff, 2, 0x4344),
+                                           IN(0xffff, 4, 0x41424346)};
+    struct kvm_options options;
+    kvm_options_init(&options);
+    options.record_path = trace_path;
+    options.has_kernel_irqchip = false;
+    assert_int_equal(RUN(last_port_code, &options).code, EXIT_OK);
+    check_log(0, log, 3);
+
+    struct fake_server server = {.vcpu_count = 1, .answer = log_access, .context = &access_log};
+    struct replay_options replay;
+    memset(&access_log, 0, sizeof(access_log));
+    fake_server_start(&server);
+    replay_options_init(&replay);
+    replay.attach.socket_path = server.socket_path;
+    replay.path = trace_path;
+    assert_int_equal(replay_run(&replay, stdout), EXIT_OK);
+    fake_server_stop(&server);
+    check_log(0, log, 3);
+}
+
+/* In a child with a mount namespace of its own. */
+static void something_else_at_dev_kvm_is_said_so(void **state)
+{
+    (void)state;
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        char error[512] = "";
+        if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+            mount("/dev/null", "/dev/kvm", NULL, MS_BIND, NULL) != 0)
+            _exit(77);
+        int result = machine_probe(error, sizeof(error));
+        _exit(result < 0 && strcmp(error, "/dev/kvm is not a KVM device") == 0 ? 0 : 1);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 77) {
+        print_message("skip: no mount namespace of our own here\n");
+        skip();
+    }
+    assert_int_equal(status, 0);
 }
 
 static void sipi_starts_a_vcpu_that_knows_its_number(void **state)
@@ -465,6 +597,11 @@ int main(void)
         IN_DIRECTORY(guest_that_never_exits_is_stopped),
         IN_DIRECTORY(guest_that_never_rests_is_stopped),
         IN_DIRECTORY(triple_fault_fails_with_the_registers),
+        IN_DIRECTORY(triple_fault_of_an_image_beyond_its_shadow_tells_the_remedy),
+        IN_DIRECTORY(rtc_that_tells_another_memory_is_reported),
+        IN_DIRECTORY(record_that_cannot_be_written_stops_before_the_attach),
+        IN_DIRECTORY(access_across_the_last_port_replays),
+        IN_DIRECTORY(something_else_at_dev_kvm_is_said_so),
         IN_DIRECTORY(sipi_starts_a_vcpu_that_knows_its_number),
         IN_DIRECTORY(signals_end_the_run),
         IN_DIRECTORY(more_vcpus_than_the_vm_has_are_refused),

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "server/vm/load.h"
 #include "server/vm/load_plan.h"
+#include "tests/support/captured_stderr.h"
 #include "tests/support/vm_fake_server.h"
 
 #include <setjmp.h>
@@ -205,11 +206,17 @@ struct outcome {
     char report[4096];
 };
 
+static const char *poller_cpu_of_server;
+
 /* Runs the command's engine against a fake server. */
 static struct outcome run_load(struct fake_machine *machine, struct load_options *options)
 {
     struct fake_server server = {
-        .vcpu_count = 2, .answer = fake_machine_answer, .context = machine};
+        .vcpu_count = 2,
+        .answer = fake_machine_answer,
+        .context = machine,
+        .more = poller_cpu_of_server,
+    };
     struct outcome outcome = {0};
     fake_server_start(&server);
     options->attach.socket_path = server.socket_path;
@@ -247,9 +254,64 @@ static void load_fails_on_wrong_answers(void **state)
     load_options_init(&options);
     options.mix = mix_of("scratch:mmio:0xfe000000-0xfe00000f=1");
     options.count = 500;
+    static struct captured_stderr captured;
+    capture_begin(&captured);
     struct outcome outcome = run_load(&machine, &options);
+    const char *said = capture_end(&captured);
     assert_int_equal(outcome.code, EXIT_FAILED);
     assert_non_null(strstr(outcome.report, "wrong"));
+    assert_non_null(
+        strstr(said, "mmio:0xfe000000-0xfe00000f: is there a register_bank with count"));
+}
+
+static void load_explains_only_what_was_wrong(void **state)
+{
+    (void)state;
+    static struct fake_machine machine;
+    machine.tampered_address = 0x500;
+    struct load_options options;
+    load_options_init(&options);
+    options.mix = mix_of("scratch:mmio:0xfe000000-0xfe00000f=1,ones:portio:0x500-0x500=1");
+    options.count = 500;
+    static struct captured_stderr captured;
+    capture_begin(&captured);
+    struct outcome outcome = run_load(&machine, &options);
+    const char *said = capture_end(&captured);
+    assert_int_equal(outcome.code, EXIT_FAILED);
+    assert_null(strstr(said, "register_bank"));
+    assert_non_null(strstr(said, "portio:0x500-0x500: is there a device"));
+}
+
+/* Where each vCPU's thread may run, as the server's thread can see: by what the report says. */
+static void load_keeps_off_the_pollers_cpu(void **state)
+{
+    (void)state;
+    static struct fake_machine machine;
+    struct load_options options;
+    cpu_set_t allowed;
+    assert_int_equal(sched_getaffinity(0, sizeof(allowed), &allowed), 0);
+    if (CPU_COUNT(&allowed) < 2) {
+        print_message("skip: one CPU only\n");
+        skip();
+    }
+    load_options_init(&options);
+    options.count = 100;
+    options.wants_json = true;
+    poller_cpu_of_server = " poller_cpu=0";
+    struct outcome outcome = run_load(&machine, &options);
+    assert_int_equal(outcome.code, EXIT_OK);
+    assert_non_null(strstr(outcome.report, "\"poller_cpu\": 0,"));
+    assert_null(strstr(outcome.report, "\"cpus\": \"0"));
+
+    static struct captured_stderr captured;
+    options.cpus = (struct cpu_list){.count = 2, .cpus = {1, 0}};
+    capture_begin(&captured);
+    outcome = run_load(&machine, &options);
+    const char *said = capture_end(&captured);
+    poller_cpu_of_server = NULL;
+    assert_int_equal(outcome.code, EXIT_OK);
+    assert_non_null(strstr(said, "--cpus names CPU 0"));
+    assert_non_null(strstr(outcome.report, "\"cpus\": \"1,0\""));
 }
 
 static void load_at_a_rate_ends_with_its_duration(void **state)
@@ -327,6 +389,8 @@ int main(void)
         cmocka_unit_test(oracle_sees_bits_beyond_the_size),
         cmocka_unit_test(load_verifies_every_read),
         cmocka_unit_test(load_fails_on_wrong_answers),
+        cmocka_unit_test(load_explains_only_what_was_wrong),
+        cmocka_unit_test(load_keeps_off_the_pollers_cpu),
         cmocka_unit_test(load_at_a_rate_ends_with_its_duration),
         cmocka_unit_test(load_that_does_not_fit_the_page_is_wrong_usage),
         cmocka_unit_test(load_on_a_cpu_that_is_not_there_fails),

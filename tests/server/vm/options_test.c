@@ -3,12 +3,14 @@
 #include "server/vm/load.h"
 #include "server/vm/options.h"
 #include "server/vm/replay.h"
+#include "tests/support/captured_stderr.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -59,8 +61,8 @@ static void seconds_are_positive_and_finite(void **state)
 static void cpu_lists_keep_their_order(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"",  ",",   "1,",    "1-",   "2-1",  "1,1",
-                                      "a", "1 2", "0-1-2", "0-16", "5000", "1-2,2"};
+    static const char *const bad[] = {"",  ",",   "1,",    "1-",   "2-1",
+                                      "a", "1 2", "0-1-2", "0-16", "5000"};
     struct cpu_list list = {.count = 9};
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
         assert_false(option_cpus(bad[i], &list));
@@ -70,6 +72,11 @@ static void cpu_lists_keep_their_order(void **state)
     assert_int_equal(list.cpus[0], 7);
     assert_int_equal(list.cpus[1], 1);
     assert_int_equal(list.cpus[3], 3);
+    assert_true(option_cpus("0,0,0-1", &list)); /* vCPUs that share what the poller leaves */
+    assert_int_equal(list.count, 4);
+    assert_int_equal(list.cpus[1], 0);
+    assert_int_equal(list.cpus[3], 1);
+    assert_false(option_cpus("0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0", &list)); /* 17 */
 }
 
 typedef int command_function(int argc, char **argv);
@@ -113,6 +120,30 @@ static void wrong_usage_is_exit_2(void **state)
     assert_int_equal(RUN(load_command, "load", "now"), EXIT_USAGE);
 }
 
+static void refusals_name_the_command_and_repeat_nothing(void **state)
+{
+    (void)state;
+    static struct {
+        command_function *command;
+        char *arguments[4];
+        const char *said;
+    } calls[] = {
+        {kvm_command, {"kvm", "--bogus"}, "ioreq-vm kvm: unrecognized option '--bogus'\n"},
+        {load_command, {"load", "--bogus"}, "ioreq-vm load: unrecognized option '--bogus'\n"},
+        {replay_command, {"replay", "--bogus"}, "ioreq-vm replay: unrecognized option '--bogus'\n"},
+        {load_command, {"load", "--mix", "all"}, "ioreq-vm load: --mix: 'all': expected scratch:"},
+    };
+    for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
+        static struct captured_stderr captured;
+        capture_begin(&captured);
+        int code = run(calls[i].command, calls[i].arguments);
+        const char *said = capture_end(&captured);
+        assert_int_equal(code, EXIT_USAGE);
+        if (strncmp(said, calls[i].said, strlen(calls[i].said)) != 0)
+            fail_msg("'%s', wanted '%s'", said, calls[i].said);
+    }
+}
+
 static void missing_files_and_servers_are_exit_1(void **state)
 {
     (void)state;
@@ -137,6 +168,7 @@ int main(void)
         cmocka_unit_test(seconds_are_positive_and_finite),
         cmocka_unit_test(cpu_lists_keep_their_order),
         cmocka_unit_test(wrong_usage_is_exit_2),
+        cmocka_unit_test(refusals_name_the_command_and_repeat_nothing),
         cmocka_unit_test(missing_files_and_servers_are_exit_1),
         cmocka_unit_test(help_is_exit_0),
     };

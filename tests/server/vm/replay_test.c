@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/syscall.h>
 
 #include <cmocka.h>
 
@@ -41,6 +42,7 @@ static void write_trace(const char *text)
 struct outcome {
     int code;
     uint64_t requests;
+    uint32_t attach_count;
     char report[4096];
 };
 
@@ -50,7 +52,11 @@ static struct outcome run_replay(uint32_t vcpu_count, uint64_t tampered_address)
     static struct fake_machine machine;
     struct outcome outcome = {0};
     struct fake_server server = {
-        .vcpu_count = vcpu_count, .answer = fake_machine_answer, .context = &machine};
+        .vcpu_count = vcpu_count,
+        .more = " poller_cpu=0",
+        .answer = fake_machine_answer,
+        .context = &machine,
+    };
     struct replay_options options;
     memset(&machine, 0, sizeof(machine));
     machine.tampered_address = tampered_address;
@@ -66,6 +72,7 @@ static struct outcome run_replay(uint32_t vcpu_count, uint64_t tampered_address)
     fclose(report);
     fake_server_stop(&server);
     outcome.requests = machine.requests;
+    outcome.attach_count = server.attach_count;
     return outcome;
 }
 
@@ -146,21 +153,21 @@ static void every_difference_is_counted(void **state)
     assert_non_null(strstr(outcome.report, "\"compared\": 25, \"differing\": 25,"));
 }
 
-static void bad_line_ends_the_replay_there(void **state)
+static void bad_trace_acts_on_nothing(void **state)
 {
     (void)state;
-    write_trace("0 portio r 0x402 1 0xe9\n0 portio r 0x402 9 0xe9\nend 2\n");
-    struct outcome outcome = run_replay(2, 0);
-    assert_int_equal(outcome.code, EXIT_FAILED);
-    assert_int_equal(outcome.requests, 1);
-    assert_non_null(strstr(outcome.report, "size 9"));
-}
-
-static void truncated_trace_fails(void **state)
-{
-    (void)state;
-    write_trace("0 portio r 0x402 1 0xe9\n");
-    assert_int_equal(run_replay(2, 0).code, EXIT_FAILED);
+    static const char *const bad[] = {
+        "0 portio r 0x402 1 0xe9\n0 portio r 0x402 9 0xe9\nend 2\n",
+        "0 portio r 0x402 1 0xe9\n", /* truncated */
+        "0 portio r 0x402 1 0xe9\nend 2\n",
+    };
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        write_trace(bad[i]);
+        struct outcome outcome = run_replay(2, 0);
+        assert_int_equal(outcome.code, EXIT_FAILED);
+        assert_int_equal(outcome.requests, 0);
+        assert_int_equal(outcome.attach_count, 0);
+    }
 }
 
 static void trace_of_more_vcpus_than_the_vm_has_is_refused(void **state)
@@ -179,6 +186,37 @@ static void empty_trace_passes(void **state)
     assert_int_equal(run_replay(2, 0).code, EXIT_OK);
 }
 
+/* Takes the C library's place. */
+static cpu_set_t last_set;
+static _Atomic int set_count;
+
+int sched_setaffinity(pid_t pid, size_t set_bytes, const cpu_set_t *set)
+{
+    last_set = *set;
+    atomic_fetch_add(&set_count, 1);
+    return (int)syscall(SYS_sched_setaffinity, pid, set_bytes, set);
+}
+
+static void player_keeps_off_the_pollers_cpu(void **state)
+{
+    (void)state;
+    cpu_set_t allowed;
+    assert_int_equal(sched_getaffinity(0, sizeof(allowed), &allowed), 0);
+    if (CPU_COUNT(&allowed) < 2) {
+        print_message("skip: one CPU only\n");
+        skip();
+    }
+    write_trace("end 0\n");
+    atomic_store(&set_count, 0);
+    struct outcome outcome = run_replay(2, 0);
+    assert_int_equal(outcome.code, EXIT_OK);
+    assert_int_equal(atomic_load(&set_count), 1);
+    CPU_CLR(0, &allowed);
+    assert_true(CPU_EQUAL(&allowed, &last_set));
+    assert_non_null(strstr(outcome.report, "\"poller_cpu\": 0,"));
+    assert_null(strstr(outcome.report, "\"cpus\": \"0"));
+}
+
 #define IN_DIRECTORY(test) \
     cmocka_unit_test_setup_teardown(test, directory_setup, directory_teardown)
 
@@ -189,10 +227,10 @@ int main(void)
         IN_DIRECTORY(tampered_answer_fails_the_replay),
         IN_DIRECTORY(tampered_volatile_answer_does_not),
         IN_DIRECTORY(every_difference_is_counted),
-        IN_DIRECTORY(bad_line_ends_the_replay_there),
-        IN_DIRECTORY(truncated_trace_fails),
+        IN_DIRECTORY(bad_trace_acts_on_nothing),
         IN_DIRECTORY(trace_of_more_vcpus_than_the_vm_has_is_refused),
         IN_DIRECTORY(empty_trace_passes),
+        IN_DIRECTORY(player_keeps_off_the_pollers_cpu),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
