@@ -43,6 +43,7 @@ struct connection {
     struct requester_link requester_link;
     struct outgoing *queue; /* oldest first */
     uint32_t queue_count;
+    bool is_deaf; /* was cut: is told no more */
 };
 
 static void drop_outgoing(struct connection *connection)
@@ -174,12 +175,15 @@ static void link_send(struct requester_link *link, const char *line, int descrip
 {
     struct connection *connection = connection_of(link);
     struct outgoing *last = NULL;
+    if (connection->is_deaf)
+        return;
     if (connection->queue_count < CONNECTION_QUEUE_MAX)
         last = outgoing_create(line, descriptor);
     if (!last) {
         log_warning("vm %s: requester pid %d does not read what it is told, or there is no "
                     "descriptor left; it is cut",
                     connection->reply.attached->name, (int)connection->pid);
+        connection->is_deaf = true;
         cut(connection);
         return;
     }
