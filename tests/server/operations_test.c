@@ -29,8 +29,9 @@ static struct daemon ctl;
 static int ctl_run(const char *text)
 {
     ctl = ioreqd;
-    snprintf(ctl.out, sizeof(ctl.out), "%s/ctl-out", ioreqd.folder);
-    snprintf(ctl.err, sizeof(ctl.err), "%s/ctl-err", ioreqd.folder);
+    /* A forked child of the test has files of its own. */
+    snprintf(ctl.out, sizeof(ctl.out), "%s/ctl-out-%d", ioreqd.folder, (int)getpid());
+    snprintf(ctl.err, sizeof(ctl.err), "%s/ctl-err-%d", ioreqd.folder, (int)getpid());
     const char *const arguments[] = {BINARY_DIR "/ioreqctl", "--socket", ioreqd.socket, text, NULL};
     daemon_spawn(&ctl, arguments);
     return daemon_wait(&ctl);
@@ -267,11 +268,9 @@ static void destroyed_client_wakes_who_waits(void **state)
                       daemon_file_has(ctl.err, "the client is being destroyed")
                   ? 0
                   : 1);
-    for (int i = 0; i < 20; i++)
+    for (int i = 0; i < 400; i++) /* it should wait by now; if not, it finds no client at all */
         daemon_pause();
-    struct daemon mine = ctl;
     assert_int_equal(ctl_run("client-destroy other model"), 0);
-    ctl = mine;
     int status;
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_int_equal(status, 0);
