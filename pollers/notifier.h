@@ -13,7 +13,7 @@
  * Threads: one of its own, on no particular CPU; push is the port's poller's, everything else is
  *          control's. Without a thread (not started, or stopped) notifier_round makes its steps.
  *          While signals come it runs; then it yields 64 times and sleeps 10 us, 20 us, ... 200 us:
- *          idle with signals added it used 3 % of a CPU of the slow machine it was measured on,
+ *          idle with signals added it used 7 % of a CPU of the slow VM it was measured in,
  *          without any it waits and uses none.
  * Memory:  ports lie on their pollers' nodes; the notifier owns a duplicate of every eventfd.
  * Errors:  a signal is never lost: in a full ring it becomes a bit of its own, so that several
