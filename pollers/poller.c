@@ -163,6 +163,16 @@ int poller_call(struct poller *poller, void (*function)(void *context), void *co
     return result;
 }
 
+static void nothing(void *context)
+{
+    (void)context;
+}
+
+int poller_quiesce(struct poller *poller, uint64_t timeout_ns)
+{
+    return poller_call(poller, nothing, NULL, timeout_ns);
+}
+
 /* ---- duties ------------------------------------------------------------------------------ */
 
 /* What changes, and how it went. On control's stack: the functions below cannot get stuck, so none

@@ -71,6 +71,10 @@ int poller_start(struct poller *poller);
 int poller_call(struct poller *poller, void (*function)(void *context), void *context,
                 uint64_t timeout_ns);
 
+/* Waits until the poller was between two rounds: what was published before is all it sees. As
+ * poller_call. */
+int poller_quiesce(struct poller *poller, uint64_t timeout_ns);
+
 /* Ends the loop. -ETIMEDOUT: it is stuck in a device. */
 int poller_stop(struct poller *poller, uint64_t timeout_ns);
 

@@ -2,6 +2,7 @@
 #include "server/connection.h"
 
 #include "pollers/ticks.h"
+#include "server/descriptor_passing.h"
 #include "server/irqfd.h"
 #include "server/log.h"
 
@@ -93,22 +94,8 @@ static void connection_end(struct connection *connection)
 static bool send_text(int socket, const char *text, size_t length, size_t *sent, int descriptor)
 {
     while (*sent < length) {
-        struct iovec piece = {(char *)(uintptr_t)text + *sent, length - *sent};
-        struct msghdr message = {.msg_iov = &piece, .msg_iovlen = 1};
-        union {
-            struct cmsghdr header;
-            char bytes[CMSG_SPACE(sizeof(int))];
-        } control = {0};
-        if (*sent == 0 && descriptor >= 0) {
-            message.msg_control = control.bytes;
-            message.msg_controllen = sizeof(control.bytes);
-            struct cmsghdr *rights = CMSG_FIRSTHDR(&message);
-            rights->cmsg_level = SOL_SOCKET;
-            rights->cmsg_type = SCM_RIGHTS;
-            rights->cmsg_len = CMSG_LEN(sizeof(int));
-            memcpy(CMSG_DATA(rights), &descriptor, sizeof(int));
-        }
-        ssize_t count = sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+        ssize_t count =
+            descriptor_send(socket, text + *sent, length - *sent, *sent == 0 ? descriptor : -1);
         if (count < 0)
             return errno == EAGAIN || errno == EINTR;
         *sent += (size_t)count;
@@ -225,49 +212,6 @@ static bool connection_discard(struct connection *connection)
     return count == 0 && !connection->reply.attached;
 }
 
-/* Keeps the first descriptor that comes with a line; a second one spoils it. */
-static void take_descriptors(struct connection *connection, struct msghdr *message)
-{
-    if (message->msg_flags & MSG_CTRUNC)
-        connection->passed_too_many = true; /* the kernel has dropped what did not fit */
-    for (struct cmsghdr *header = CMSG_FIRSTHDR(message); header;
-         header = CMSG_NXTHDR(message, header)) {
-        if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS)
-            continue;
-        size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-        for (size_t i = 0; i < count; i++) {
-            int passed;
-            memcpy(&passed, CMSG_DATA(header) + i * sizeof(passed), sizeof(passed));
-            if (connection->passed < 0 && !connection->passed_too_many) {
-                connection->passed = passed;
-            } else {
-                close(passed);
-                connection->passed_too_many = true;
-            }
-        }
-    }
-}
-
-/* As recv; descriptors are taken out. */
-static ssize_t receive_some(struct connection *connection, char *bytes, size_t space)
-{
-    union {
-        struct cmsghdr align;
-        char bytes[CMSG_SPACE(sizeof(int))];
-    } control;
-    struct iovec piece = {.iov_base = bytes, .iov_len = space};
-    struct msghdr message = {
-        .msg_iov = &piece,
-        .msg_iovlen = 1,
-        .msg_control = control.bytes,
-        .msg_controllen = sizeof(control.bytes),
-    };
-    ssize_t count = recvmsg(connection->descriptor, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-    if (count >= 0)
-        take_descriptors(connection, &message);
-    return count;
-}
-
 static struct command_reply run_line(struct connection *connection)
 {
     if (connection->passed_too_many)
@@ -283,7 +227,8 @@ static bool connection_receive(struct connection *connection)
         return connection_discard(connection);
     char *end = connection->line + connection->line_length;
     size_t space = CONNECTION_LINE_BYTES - 1 - connection->line_length;
-    ssize_t count = receive_some(connection, end, space);
+    ssize_t count = descriptor_receive(connection->descriptor, end, space, &connection->passed,
+                                       &connection->passed_too_many);
     if (count <= 0)
         return count < 0 && (errno == EAGAIN || errno == EINTR);
     connection->line_length += (size_t)count;

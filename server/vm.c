@@ -27,11 +27,6 @@ static int call(struct vm *vm, struct poller *poller, void (*function)(void *con
     return result;
 }
 
-static void nothing(void *context)
-{
-    (void)context;
-}
-
 static void open_page(void *context)
 {
     struct vm *vm = context;
@@ -234,7 +229,7 @@ static int let_go(struct vm *vm)
     int result = call(vm, vm->poller, close_page, vm);
     for (uint32_t i = 0; i < vm->client_count && result == 0; i++)
         if (vm->clients[i]->poller != vm->poller)
-            result = call(vm, vm->clients[i]->poller, nothing, NULL);
+            result = poller_quiesce(vm->clients[i]->poller, VM_CALL_TIMEOUT_NS);
     return result;
 }
 

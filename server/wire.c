@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "server/wire.h"
 
+#include "server/descriptor_passing.h"
+
 #include <errno.h>
 #include <poll.h>
 #include <stdarg.h>
@@ -14,8 +16,6 @@
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
-
-#define WIRE_FDS_MAX 253 /* SCM_MAX_FD: what one message may carry, so that none escapes us */
 
 static int64_t wire_now_ms(void)
 {
@@ -65,27 +65,6 @@ int wire_connect(const char *path)
     return -error;
 }
 
-/* As send; descriptor goes along unless it is -1. */
-static ssize_t send_with(int fd, const char *bytes, size_t length, int descriptor)
-{
-    struct iovec piece = {(void *)(uintptr_t)bytes, length};
-    struct msghdr message = {.msg_iov = &piece, .msg_iovlen = 1};
-    union {
-        struct cmsghdr align;
-        char bytes[CMSG_SPACE(sizeof(int))];
-    } control = {0};
-    if (descriptor >= 0) {
-        message.msg_control = control.bytes;
-        message.msg_controllen = sizeof(control.bytes);
-        struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-        header->cmsg_level = SOL_SOCKET;
-        header->cmsg_type = SCM_RIGHTS;
-        header->cmsg_len = CMSG_LEN(sizeof(int));
-        memcpy(CMSG_DATA(header), &descriptor, sizeof(int));
-    }
-    return sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-}
-
 __attribute__((format(printf, 3, 0))) static int send_line(int fd, int descriptor,
                                                            const char *format, va_list arguments)
 {
@@ -103,7 +82,8 @@ __attribute__((format(printf, 3, 0))) static int send_line(int fd, int descripto
     int64_t deadline_ms = wire_now_ms() + WIRE_TIMEOUT_MS;
     size_t sent = 0;
     while (sent < length) {
-        ssize_t count = send_with(fd, line + sent, length - sent, sent == 0 ? descriptor : -1);
+        ssize_t count =
+            descriptor_send(fd, line + sent, length - sent, sent == 0 ? descriptor : -1);
         if (count > 0) {
             sent += (size_t)count;
             continue;
@@ -135,46 +115,14 @@ int wire_send_line_with(int fd, int descriptor, const char *format, ...)
     return result;
 }
 
-/* Takes the descriptors out of a message: the first one to *passed_fd if there is room for it, all
- * others are closed. False when one was too many. */
-static bool wire_take_descriptors(struct msghdr *message, int *passed_fd)
-{
-    bool expected = (message->msg_flags & MSG_CTRUNC) == 0;
-    for (struct cmsghdr *header = CMSG_FIRSTHDR(message); header;
-         header = CMSG_NXTHDR(message, header)) {
-        if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS)
-            continue;
-        size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-        for (size_t i = 0; i < count; i++) {
-            int fd;
-            memcpy(&fd, CMSG_DATA(header) + i * sizeof(fd), sizeof(fd));
-            if (passed_fd && *passed_fd < 0) {
-                *passed_fd = fd;
-            } else {
-                close(fd);
-                expected = false;
-            }
-        }
-    }
-    return expected;
-}
-
 /* One byte, so that nothing behind the line is taken. 0, or a negative errno. */
 static int wire_receive_byte(int fd, char *byte, int *passed_fd, int64_t deadline_ms)
 {
-    union {
-        struct cmsghdr align;
-        char bytes[CMSG_SPACE(WIRE_FDS_MAX * sizeof(int))];
-    } control;
     for (;;) {
-        struct iovec piece = {.iov_base = byte, .iov_len = 1};
-        struct msghdr message = {.msg_iov = &piece,
-                                 .msg_iovlen = 1,
-                                 .msg_control = control.bytes,
-                                 .msg_controllen = sizeof(control.bytes)};
-        ssize_t count = recvmsg(fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+        bool too_many = false;
+        ssize_t count = descriptor_receive(fd, byte, 1, passed_fd, &too_many);
         if (count > 0)
-            return wire_take_descriptors(&message, passed_fd) ? 0 : -EPROTO;
+            return too_many ? -EPROTO : 0;
         if (count == 0)
             return -ECONNRESET;
         if (errno != EAGAIN && errno != EINTR)
