@@ -3,14 +3,18 @@
 
 #include <errno.h>
 #include <liburing.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <stdlib.h>
 
-#define QUEUE_ENTRIES 256
+#define QUEUE_ENTRIES   256
+#define SUBMIT_ATTEMPTS 16      /* for a place in the queue, before it is tried a turn later */
+#define RETRY_NS        1000000 /* until that turn, if nothing else happens */
 
 struct event_loop {
     struct io_uring ring;
     struct event_watch *watches; /* all that exist, for destroy */
+    bool has_deferred;           /* some watch could not be armed or cancelled: next turn */
     bool is_stopping;
 };
 
@@ -24,8 +28,12 @@ struct event_watch {
     struct event_watch **link;
     int descriptor;
     uint32_t events;
-    bool is_armed; /* the kernel owes an answer that names this watch */
+    bool is_armed;      /* the kernel owes an answer that names this watch */
+    bool is_delivering; /* inside ready() */
+    bool is_failed;     /* its descriptor cannot be polled: told once, never armed again */
     bool is_dead;
+    bool is_arm_due; /* deferred */
+    bool is_cancel_due;
 };
 
 int event_loop_create(struct event_loop **loop)
@@ -60,25 +68,32 @@ void event_loop_destroy(struct event_loop *loop)
     free(loop);
 }
 
+/* NULL: the kernel takes nothing now. */
 static struct io_uring_sqe *next_sqe(struct event_loop *loop)
 {
     struct io_uring_sqe *sqe = io_uring_get_sqe(&loop->ring);
-    if (!sqe) {
+    for (int i = 0; !sqe && i < SUBMIT_ATTEMPTS; i++) {
         io_uring_submit(&loop->ring);
         sqe = io_uring_get_sqe(&loop->ring);
     }
     return sqe;
 }
 
-static int watch_arm(struct event_watch *watch)
+static bool watch_try_arm(struct event_watch *watch)
 {
     struct io_uring_sqe *sqe = next_sqe(watch->loop);
     if (!sqe)
-        return -EBUSY;
+        return false;
     io_uring_prep_poll_add(sqe, watch->descriptor, watch->events);
     io_uring_sqe_set_data(sqe, watch);
     watch->is_armed = true;
-    return 0;
+    return true;
+}
+
+static void watch_arm(struct event_watch *watch)
+{
+    watch->is_arm_due = !watch_try_arm(watch);
+    watch->loop->has_deferred |= watch->is_arm_due;
 }
 
 int event_loop_watch(struct event_loop *loop, int descriptor, uint32_t events,
@@ -100,10 +115,9 @@ int event_loop_watch(struct event_loop *loop, int descriptor, uint32_t events,
     if (loop->watches)
         loop->watches->link = &created->next;
     loop->watches = created;
-    int result = watch_arm(created);
-    if (result < 0) {
+    if (!watch_try_arm(created)) {
         watch_free(created);
-        return result;
+        return -EBUSY;
     }
     *watch = created;
     return 0;
@@ -113,10 +127,12 @@ int event_loop_watch(struct event_loop *loop, int descriptor, uint32_t events,
 static void watch_cancel(struct event_watch *watch)
 {
     struct io_uring_sqe *sqe = next_sqe(watch->loop);
-    if (sqe) {
-        io_uring_prep_poll_remove(sqe, (uint64_t)(uintptr_t)watch);
-        io_uring_sqe_set_data(sqe, NULL);
-    }
+    watch->is_cancel_due = !sqe;
+    watch->loop->has_deferred |= watch->is_cancel_due;
+    if (!sqe)
+        return;
+    io_uring_prep_poll_remove(sqe, (uint64_t)(uintptr_t)watch);
+    io_uring_sqe_set_data(sqe, NULL);
     io_uring_submit(&watch->loop->ring);
 }
 
@@ -134,23 +150,57 @@ void event_loop_unwatch(struct event_watch *watch)
     watch->is_dead = true;
     if (watch->is_armed)
         watch_cancel(watch);
-    /* Not armed: we are inside its ready(), and deliver() frees it. */
+    else if (!watch->is_delivering) /* else deliver() frees it */
+        watch_free(watch);
 }
 
 static void deliver(struct event_watch *watch, int result)
 {
     watch->is_armed = false;
-    if (!watch->is_dead && result > 0)
-        watch->ready(watch->context, (uint32_t)result);
-    if (watch->is_dead || watch_arm(watch) < 0)
+    watch->is_cancel_due = false;
+    watch->is_failed = result < 0 && result != -ECANCELED;
+    /* The kernel may have answered before it heard of a change. */
+    uint32_t events = watch->is_failed ? POLLERR : result > 0 ? (uint32_t)result : 0;
+    events &= watch->events | POLLERR | POLLHUP | POLLNVAL;
+    if (!watch->is_dead && events) {
+        watch->is_delivering = true;
+        watch->ready(watch->context, events);
+        watch->is_delivering = false;
+    }
+    if (watch->is_dead)
         watch_free(watch);
+    else if (!watch->is_failed)
+        watch_arm(watch);
+}
+
+static void retry_deferred(struct event_loop *loop)
+{
+    loop->has_deferred = false;
+    for (struct event_watch *watch = loop->watches; watch; watch = watch->next) {
+        if (watch->is_arm_due)
+            watch_arm(watch);
+        if (watch->is_cancel_due)
+            watch_cancel(watch);
+    }
+}
+
+static int submit_and_wait(struct event_loop *loop)
+{
+    if (!loop->has_deferred)
+        return io_uring_submit_and_wait(&loop->ring, 1);
+    struct __kernel_timespec retry = {.tv_nsec = RETRY_NS};
+    struct io_uring_cqe *cqe;
+    int result = io_uring_submit_and_wait_timeout(&loop->ring, &cqe, 1, &retry, NULL);
+    return result == -ETIME ? 0 : result;
 }
 
 int event_loop_run(struct event_loop *loop)
 {
     loop->is_stopping = false;
     while (!loop->is_stopping) {
-        int result = io_uring_submit_and_wait(&loop->ring, 1);
+        if (loop->has_deferred)
+            retry_deferred(loop);
+        int result = submit_and_wait(loop);
         if (result < 0 && result != -EINTR && result != -EBUSY && result != -EAGAIN)
             return result;
         struct io_uring_cqe *cqe;

@@ -20,7 +20,8 @@ void event_loop_destroy(struct event_loop *loop);
 
 /*
  * Calls ready(context, events) whenever any of `events` (POLLIN, POLLOUT) or an error or hang-up
- * stands on descriptor, again and again as long as it stands. ready may unwatch itself.
+ * stands on descriptor, again and again as long as it stands. ready may unwatch itself and others.
+ * A descriptor that cannot be polled at all is told of once, as POLLERR.
  */
 int event_loop_watch(struct event_loop *loop, int descriptor, uint32_t events,
                      void (*ready)(void *context, uint32_t events), void *context,

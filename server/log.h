@@ -4,7 +4,8 @@
  *
  * Threads: control only. Pollers count; control turns rising counters into lines (events.c).
  * Errors:  a line that cannot be written at once (stderr closed, disk full, nobody reads the pipe)
- *          is lost and counted; the next one that gets through says how many. Never waits.
+ *          is lost and counted; the next one that gets through says how many. Never waits. A line
+ *          that got through in part is completed before the next one.
  */
 #ifndef SERVER_LOG_H
 #define SERVER_LOG_H

@@ -48,7 +48,7 @@ ssize_t output_write(const struct output *output, const void *bytes, size_t coun
     ssize_t written = output->is_socket
                           ? send(output->descriptor, bytes, count, MSG_DONTWAIT | MSG_NOSIGNAL)
                           : write(output->descriptor, bytes, count);
-    if (written >= 0)
+    if (written > 0)
         return written;
-    return errno == EINTR ? -EAGAIN : -errno;
+    return written == 0 || errno == EINTR ? -EAGAIN : -errno;
 }
