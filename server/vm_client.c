@@ -76,6 +76,8 @@ static void set_default(void *context)
 
 int vm_set_default_client(struct vm *vm, struct vm_client *client)
 {
+    if (client && client->vm != vm)
+        return -EINVAL;
     struct default_change change = {vm->page, client ? &client->client : NULL};
     return poller_call(vm->poller, set_default, &change, VM_CALL_TIMEOUT_NS);
 }

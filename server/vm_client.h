@@ -92,7 +92,7 @@ int vm_publish_router(struct vm *vm);
  * -ETIMEDOUT: it does not answer. */
 int vm_quiesce(struct vm *vm);
 
-/* Makes client the default one of its VM, or nobody (NULL). */
+/* Makes client the default one of its VM, or nobody (NULL). -EINVAL: a client of another VM. */
 int vm_set_default_client(struct vm *vm, struct vm_client *client);
 
 /* Waits until a request is there for the external client; *vcpus has a bit for each. -ENODEV: the
