@@ -19,7 +19,7 @@ void play_create_vm(struct play *play)
         snprintf(vm->name, sizeof(vm->name), "vm%u", play->names++);
     struct vm_options options = {
         .name = play_one_in(play, 20) ? "" : vm->name,
-        .vcpus = 1 + play_below(play, play_one_in(play, 4) ? 20 : 4),
+        .vcpus = 1 + play_below(play, play_one_in(play, 3) ? 20 : 4),
         .poller_index = play_below(play, play_one_in(play, 20) ? 4 : 2),
         .clear_timeout_ns = play_one_in(play, 2) ? 1 : 60000000000ull,
         .has_pci = play_one_in(play, 2),

@@ -12,25 +12,37 @@
 #include <sys/random.h>
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define WORLDS 20u
+#define WORLDS 50u
 #else
 #define WORLDS 200u
 #endif
 #define OPERATIONS_A_WORLD 10000u
 
-/* A device that is slow through several resets: its inbox fills with what was settled for it. */
-static void flood(struct play *play, struct play_vm *vm)
+/* A client on another poller, of a VM whose clearing waits for nobody; NULL: there is none. */
+static struct play_client *find_slow(struct play *play, struct play_vm **vm)
 {
-    struct play_client *far = NULL;
-    for (uint32_t i = 0; i < vm->client_count; i++)
-        if (vm->clients[i]->model->is_far)
-            far = vm->clients[i];
-    if (!far || !vm->is_attached || vm->vm->clear_timeout_ns > 1)
+    for (uint32_t i = 0; i < play->vm_count; i++) {
+        *vm = play->vms[i];
+        if (!(*vm)->model->is_swept || (*vm)->vm->clear_timeout_ns > 1 || (*vm)->model->vcpus < 3)
+            continue;
+        for (uint32_t k = 0; k < (*vm)->client_count; k++)
+            if ((*vm)->clients[k]->model->is_far)
+                return (*vm)->clients[k];
+    }
+    return NULL;
+}
+
+/* A device that is slow through several resets: its inbox fills with what was settled for it. */
+static void flood(struct play *play)
+{
+    struct play_vm *vm;
+    struct play_client *slow = find_slow(play, &vm);
+    if (!slow)
         return;
-    play_set_default(play, vm, far);
-    play->lazy_index = far->model->poller_index;
+    play_set_default(play, vm, slow);
+    play->lazy_index = slow->model->poller_index;
     play->lazy = 1000;
-    for (uint32_t i = 0; i < 20; i++) {
+    for (uint32_t i = 0; i < 40; i++) {
         play_begin(play);
         for (uint32_t k = 0; k < 4 * vm->model->vcpus; k++)
             play_ask(play, vm);
@@ -69,8 +81,8 @@ static void control(struct play *play)
         play_set_default(play, vm, play_one_in(play, 4) ? NULL : client);
     else if (choice < 50)
         play_set_ranges(play, vm);
-    else if (choice < 51)
-        flood(play, vm);
+    else if (choice < 52)
+        flood(play);
     else if (client && choice < 56)
         play_destroy_client(play, vm, client);
     else if (client && choice < 86)
