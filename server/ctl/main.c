@@ -2,6 +2,7 @@
 /* ioreqctl: asks a running ioreqd over its socket. A command's words are sent as one line; the server
  * knows them (server/commands.c), this program only how to ask. */
 #include "server/ctl/eventfds.h"
+#include "server/standard_descriptors.h"
 #include "server/wire.h"
 
 #include <errno.h>
@@ -197,6 +198,8 @@ static const char *words_of(const char *command, const char *name)
 
 int main(int argc, char **argv)
 {
+    if (standard_descriptors_open() < 0)
+        return EXIT_FAILED;
     static struct arguments arguments = {.socket_path = "/run/ioreqd/ioreqd.sock"};
     int exit_code = parse_arguments(argc, argv, &arguments);
     if (exit_code >= 0)

@@ -223,6 +223,7 @@ static void output_into_a_closed_stdout_fails(void **state)
     const char *const status[] = {BINARY_DIR "/ioreqctl", "--socket", ioreqd.socket, "status",
                                   NULL};
     assert_int_equal(run_beside(NULL, status), 0);
+    assert_int_equal(run_beside(close_stdout, status), 1);
     const char *const load[] = {
         BINARY_DIR "/ioreq-vm", "load", "--socket", ioreqd.socket, "--count", "10", NULL};
     assert_int_equal(run_beside(NULL, load), 0);
