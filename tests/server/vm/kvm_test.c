@@ -448,8 +448,9 @@ static void access_across_the_last_port_replays(void **state)
     replay_options_init(&replay);
     replay.attach.socket_path = server.socket_path;
     replay.path = trace_path;
-    assert_int_equal(replay_run(&replay, stdout), EXIT_OK);
+    int code = replay_run(&replay, stdout);
     fake_server_stop(&server);
+    assert_int_equal(code, EXIT_OK);
     check_log(0, log, 3);
 }
 
