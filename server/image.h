@@ -5,7 +5,8 @@
  * Flow:    image_save_if_changed every second and at the end. The file is replaced whole (written
  *          beside it, synced, renamed): a crash leaves the old or the new one.
  * Threads: control.
- * Errors:  negative errno; the image stays changed, so the next call tries again.
+ * Errors:  negative errno; the image stays changed, so the next call tries again. -EEXIST: what
+ *          stands at PATH.new is no regular file, and is left alone.
  */
 #ifndef SERVER_IMAGE_H
 #define SERVER_IMAGE_H

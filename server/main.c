@@ -98,20 +98,21 @@ static int lock_memory(const struct config *config)
     return result;
 }
 
+/* placement goes with the topology, unless a poller is left that may use it. */
 static int serve(const struct config *config, struct placement *placement,
                  const struct config_device_kind *kinds, size_t kind_count)
 {
     struct topology *topology = NULL;
     int result = lock_memory(config);
-    if (result < 0)
-        return result;
-    result = topology_create(config, placement, &topology);
-    if (result < 0) {
-        log_error("cannot build the pollers: %s", strerror(-result));
-        return result;
+    if (result == 0) {
+        result = topology_create(config, placement, &topology);
+        if (result < 0)
+            log_error("cannot build the pollers: %s", strerror(-result));
     }
-    result = control_run(topology, config, kinds, kind_count);
-    topology_destroy(topology);
+    if (result == 0)
+        result = control_run(topology, config, kinds, kind_count);
+    if (topology_destroy(topology))
+        placement_close(placement);
     return result;
 }
 
@@ -128,18 +129,14 @@ static int check_and_serve(const struct arguments *arguments, struct config *con
         config->server.socket = arguments->socket_path;
     struct machine_facts facts = machine_facts_read();
     topology_check(config, placement, &facts);
-    int exit_code;
-    if (config->problem_count > 0) {
-        exit_code = EXIT_USAGE;
-    } else if (arguments->check_only) {
-        printf("%s: ok: pollers %zu, VMs %zu, clients %zu\n", config->path, config->poller_count,
-               config->vm_count, config->client_count);
-        exit_code = EXIT_OK;
-    } else {
-        exit_code = serve(config, placement, kinds, kind_count) < 0 ? EXIT_FAILED : EXIT_OK;
-    }
+    if (config->problem_count == 0 && !arguments->check_only)
+        return serve(config, placement, kinds, kind_count) < 0 ? EXIT_FAILED : EXIT_OK;
     placement_close(placement);
-    return exit_code;
+    if (config->problem_count > 0)
+        return EXIT_USAGE;
+    printf("%s: ok: pollers %zu, VMs %zu, clients %zu\n", config->path, config->poller_count,
+           config->vm_count, config->client_count);
+    return EXIT_OK;
 }
 
 int main(int argc, char **argv)

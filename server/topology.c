@@ -268,13 +268,15 @@ static bool pollers_are_gone(const struct topology *topology)
     return true;
 }
 
-void topology_destroy(struct topology *topology)
+bool topology_destroy(struct topology *topology)
 {
-    if (!topology || !pollers_are_gone(topology))
-        return;
+    if (!topology)
+        return true;
+    if (!pollers_are_gone(topology))
+        return false;
     while (topology->vm_count > 0)
         if (vm_destroy(topology->vms[0]) < 0)
-            return;
+            return false;
     for (size_t i = 0; topology->pollers && i < topology->poller_count; i++) {
         poller_destroy(topology->pollers[i].poller);
         sandbox_destroy(topology->pollers[i].sandbox);
@@ -282,6 +284,7 @@ void topology_destroy(struct topology *topology)
     notifier_destroy(topology->notifier);
     free(topology->pollers);
     free(topology);
+    return true;
 }
 
 /* ---- looking up -------------------------------------------------------------------------- */

@@ -105,7 +105,9 @@ void topology_tick(struct topology *topology);
  * all-ones, and stops the pollers. -ETIMEDOUT: a poller is stuck. */
 int topology_settle(struct topology *topology);
 
-void topology_destroy(struct topology *topology);
+/* False: a poller does not end. Everything it may use, placement too, is left to the end of the
+ * process. */
+bool topology_destroy(struct topology *topology);
 
 /* NULL: there is none of that name. */
 struct vm *topology_find_vm(const struct topology *topology, const char *name);

@@ -476,6 +476,31 @@ static void nvram_outlives_the_server(void **state)
     }
 }
 
+static void nvram_that_cannot_be_written_is_told_once_and_tried_again(void **state)
+{
+    (void)state;
+    char kept[112], away[112], path[128];
+    snprintf(kept, sizeof(kept), "%s/kept", ioreqd.folder);
+    snprintf(away, sizeof(away), "%s/away", ioreqd.folder);
+    snprintf(path, sizeof(path), "%s/nvram", kept);
+    assert_int_equal(mkdir(kept, 0700), 0);
+    write_serial_config("none", path);
+    daemon_start(&ioreqd);
+    struct requester *requester = daemon_attach(&ioreqd, "guest");
+    assert_int_equal(rename(kept, away), 0);
+    nvram_write(requester, 0x41, 1);
+    while (!daemon_file_has(ioreqd.err, "warning: client rtc: cannot write"))
+        daemon_pause();
+    for (int i = 0; i < 600; i++) /* more than one more attempt */
+        daemon_pause();
+    assert_int_equal(count_in_file(ioreqd.err, "cannot write"), 1);
+    assert_int_equal(rename(away, kept), 0);
+    while (!nvram_file_is(path, 0x41, 1))
+        daemon_pause();
+    requester_detach(requester);
+    assert_int_equal(daemon_stop(&ioreqd), 0);
+}
+
 #define DAEMON_TEST(function) cmocka_unit_test_setup_teardown(function, init, fini)
 
 int main(void)
@@ -491,6 +516,7 @@ int main(void)
         DAEMON_TEST(every_key_of_the_terminal_is_the_guests),
         DAEMON_TEST(terminal_is_given_back_at_every_end),
         DAEMON_TEST(nvram_outlives_the_server),
+        DAEMON_TEST(nvram_that_cannot_be_written_is_told_once_and_tried_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
