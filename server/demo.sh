@@ -9,20 +9,24 @@ usage() {
     cat <<END
 Usage: server/demo.sh [options]
   --firmware FILE   another image than SeaBIOS (64 KiB to 16 MiB)
-  --until TEXT      ends when the firmware's console says TEXT (default: No bootable device.)
+  --shadow SIZE     how much of its end lies below 1 MiB as well (default: 128KiB)
+  --until TEXT      ends when the firmware's console says TEXT (default for SeaBIOS: No bootable
+                    device.)
   --timeout SECONDS ends after that long in any case (default: 60)
   --replay          replays the recorded boot even if there is /dev/kvm
   --help            show this
 END
 }
 
-firmware=/usr/share/seabios/bios.bin
-until="No bootable device."
+firmware=
+guest=()
+until=
 timeout=60
 replay=no
 while [ $# -gt 0 ]; do
     case $1 in
-        --firmware) firmware=${2:?--firmware needs a file}; until=; shift ;;
+        --firmware) firmware=${2:?--firmware needs a file}; shift ;;
+        --shadow) guest+=(--shadow "${2:?--shadow needs a size}"); shift ;;
         --until) until=${2:?--until needs a text}; shift ;;
         --timeout) timeout=${2:?--timeout needs seconds}; shift ;;
         --replay) replay=yes ;;
@@ -31,6 +35,11 @@ while [ $# -gt 0 ]; do
     esac
     shift
 done
+if [ -z "$firmware" ]; then
+    firmware=/usr/share/seabios/bios.bin
+    until=${until:-No bootable device.}
+fi
+[ -z "$until" ] || guest+=(--until "$until")
 
 step() { printf '\n== %s\n' "$*"; }
 
@@ -38,12 +47,13 @@ step "1/4 Packages: installing what is missing"
 ./server/prerequisites.sh seabios
 
 step "2/4 Building the release preset into build/release"
-if ! { cmake --preset release -DBUILD_TESTING=OFF && cmake --build build/release; } \
-        >build.log 2>&1; then
-    tail -n 30 build.log >&2
+echo "about a minute the first time (what the compiler says: build/release.log)"
+mkdir -p build
+if ! { cmake --preset release &&
+       cmake --build build/release --target ioreqd ioreqctl ioreq-vm; } >build/release.log 2>&1; then
+    tail -n 30 build/release.log >&2
     exit 1
 fi
-mkdir -p build/release && mv build.log build/release/build.log
 bin=$PWD/build/release
 
 as_root=()
@@ -75,14 +85,11 @@ done
 
 vm=("${as_root[@]}" "$bin/ioreq-vm")
 reason=$("${vm[@]}" kvm --probe 2>&1 >/dev/null) || replay=yes
-cpus=()
-[ "$(nproc)" -gt 1 ] && cpus=(--cpus 0)
 
 result=0
 if [ $replay = no ]; then
     step "4/4 $(basename "$firmware") in a KVM guest; what follows is its own console"
-    [ -n "$until" ] && cpus+=(--until "$until")
-    "${vm[@]}" kvm --socket "$socket" --firmware "$firmware" --timeout "$timeout" "${cpus[@]}" \
+    "${vm[@]}" kvm --socket "$socket" --firmware "$firmware" --timeout "$timeout" "${guest[@]}" \
         >"$folder/summary" || result=$?
 else
     [ -n "$reason" ] && echo "No KVM guest here: $reason"
@@ -93,6 +100,8 @@ fi
 sleep 0.1 # the console's last bytes
 printf '\n\n== The requester saw\n'
 cat "$folder/summary"
-printf '\n== ioreqd saw (latency from claim to completion)\n'
+printf '\n== ioreqd saw\n'
+echo "(accesses per device; ns from the poller's claim to the answer; devices this firmware does not"
+echo "use show 0)"
 "${as_root[@]}" "$bin/ioreqctl" --socket "$socket" status
 exit $result
