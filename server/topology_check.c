@@ -94,26 +94,26 @@ static void claims_take(struct claims *claims, const struct config_client *clien
         claim_add(claims, client, path_resolve(device->image->path, false));
 }
 
-/* Told at the later one, which names the earlier one. */
-static void claims_check(struct config *config, const struct claims *claims)
+/* Told at the later one, which names the earlier one. first: the later ones begin there. */
+static void claims_check(struct config *config, const struct claims *claims, size_t first)
 {
-    for (size_t i = 0; i < claims->count; i++) {
+    for (size_t i = first; i < claims->count; i++) {
         const struct claim *later = &claims->list[i];
-        for (size_t k = 0; k < i; k++) {
-            const struct claim *earlier = &claims->list[k];
-            if (strcmp(earlier->path, later->path) != 0)
-                continue;
-            bool is_input = strcmp(later->path, STANDARD_INPUT) == 0;
-            config_report(
-                config, later->client->mark,
-                "clients '%s' of VM '%s' at %u:%u and '%s' of VM '%s' both %s %s; expected %s",
-                earlier->client->name, config->vms[earlier->client->vm].name,
-                (unsigned)earlier->client->mark.line, (unsigned)earlier->client->mark.column,
-                later->client->name, config->vms[later->client->vm].name, is_input ? "read" : "use",
-                later->path,
-                is_input ? "stdio for one of them, and pty for the other" : "a path for each");
-            break;
-        }
+        size_t k = 0;
+        while (strcmp(claims->list[k].path, later->path) != 0)
+            k++;
+        if (k == i)
+            continue;
+        const struct claim *earlier = &claims->list[k];
+        bool is_input = strcmp(later->path, STANDARD_INPUT) == 0;
+        config_report(
+            config, later->client->mark,
+            "clients '%s' of VM '%s' at %u:%u and '%s' of VM '%s' both %s %s; expected %s",
+            earlier->client->name, config->vms[earlier->client->vm].name,
+            (unsigned)earlier->client->mark.line, (unsigned)earlier->client->mark.column,
+            later->client->name, config->vms[later->client->vm].name, is_input ? "read" : "use",
+            later->path,
+            is_input ? "stdio for one of them, and pty for the other" : "a path for each");
     }
 }
 
@@ -129,11 +129,13 @@ static void check_client(struct config *config, const struct config_client *clie
                       device_kinds[client->device]->name, error);
         return;
     }
+    size_t first = claims->count;
     if (stream_check(device->stream, error, sizeof(error)) < 0)
         config_report(config, client->mark, "client '%s': cannot open %s: %s", client->name,
                       device->stream, error);
     else
         claims_take(claims, client, device);
+    claims_check(config, claims, first);
     device->ops->destroy(device);
 }
 
@@ -144,7 +146,6 @@ static void check_clients(struct config *config)
     for (size_t i = 0; claims.list && i < config->client_count; i++)
         if (config->clients[i].is_sound)
             check_client(config, &config->clients[i], &claims);
-    claims_check(config, &claims);
     for (size_t i = 0; i < claims.count; i++)
         free(claims.list[i].path);
     free(claims.list);

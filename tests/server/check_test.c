@@ -191,6 +191,15 @@ static void two_clients_of_standard_input_are_refused(void **state)
     assert_int_equal(problem_count, 1);
 }
 
+static void clients_are_told_in_file_order(void **state)
+{
+    (void)state;
+    check(UART("a", "0x10", "stdio") UART("b", "0x11", "stdio")
+              UART("c", "0x12", "file:/nowhere/at/all"));
+    const char *clash = strstr(report, "t.yaml:7:5: "), *file = strstr(report, "t.yaml:8:5: ");
+    assert_true(clash && file && clash < file);
+}
+
 static void what_can_be_shared_is_accepted_and_nothing_is_made(void **state)
 {
     (void)state;
@@ -217,6 +226,7 @@ int main(void)
         IN_FOLDER(problems_of_the_file_do_not_hide_those_of_the_machine),
         IN_FOLDER(two_clients_of_one_file_are_refused),
         IN_FOLDER(two_clients_of_standard_input_are_refused),
+        IN_FOLDER(clients_are_told_in_file_order),
         IN_FOLDER(what_can_be_shared_is_accepted_and_nothing_is_made),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
