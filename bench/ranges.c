@@ -91,7 +91,7 @@ static void *requester_main(void *argument)
     return NULL;
 }
 
-/* ---- set-up ------------------------------------------------------------------------------- */
+/* ---- set-up ------------------------------------------------------------------------------ */
 
 static int build_topology(struct ranges *ranges)
 {
@@ -136,7 +136,7 @@ static int fill_ranges(struct ranges *ranges)
     return result;
 }
 
-/* ---- phases ------------------------------------------------------------------------------- */
+/* ---- phases ------------------------------------------------------------------------------ */
 
 static void histogram_subtract(struct histogram *from, const struct histogram *what)
 {
@@ -208,7 +208,7 @@ static int measure_clear(struct ranges *ranges)
     return 0;
 }
 
-/* ---- result ------------------------------------------------------------------------------- */
+/* ---- result ------------------------------------------------------------------------------ */
 
 static double share(const struct histogram *a, const struct histogram *b, double percentile)
 {

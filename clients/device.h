@@ -26,7 +26,7 @@
 #include <stdatomic.h>
 #include <stddef.h>
 
-/* ---- options: what a device takes from the configuration ------------------------------------ */
+/* ---- options: what a device takes from the configuration --------------------------------- */
 
 enum device_option_kind {
     DEVICE_OPTION_NUMBER,  /* unsigned, decimal or 0x...; `minimum`..`maximum` */
@@ -60,7 +60,7 @@ struct device_value {
     size_t record_count;
 };
 
-/* ---- what a device is given ------------------------------------------------------------------ */
+/* ---- what a device is given -------------------------------------------------------------- */
 
 struct device_range {
     uint64_t first; /* inclusive */
@@ -79,7 +79,7 @@ struct device_setup {
     size_t error_bytes;
 };
 
-/* ---- what a device is ------------------------------------------------------------------------ */
+/* ---- what a device is -------------------------------------------------------------------- */
 
 struct device;
 

@@ -46,7 +46,7 @@ struct config_mark {
     uint32_t column;
 };
 
-/* ---- device options: the tables come from the devices, through the server --------------- */
+/* ---- device options: the tables come from the devices, through the server ---------------- */
 
 enum config_option_kind {
     CONFIG_OPTION_NUMBER,
@@ -92,7 +92,7 @@ struct config_value {
     struct config_mark mark;
 };
 
-/* ---- the file --------------------------------------------------------------------------- */
+/* ---- the file ---------------------------------------------------------------------------- */
 
 enum config_idle { CONFIG_IDLE_SPIN, CONFIG_IDLE_PAUSE, CONFIG_IDLE_YIELD, CONFIG_IDLE_SLEEP };
 enum config_source { CONFIG_SOURCE_MEMFD };
@@ -187,7 +187,7 @@ int config_load_bytes(const char *name, const void *bytes, size_t size_bytes,
                       const struct config_device_kind *kinds, size_t kind_count, FILE *report,
                       struct config **config);
 
-/* ---- one VM or client, created at run time --------------------------------------------------- */
+/* ---- one VM or client, created at run time ----------------------------------------------- */
 
 /* What exists, for a fragment to refer to by name. */
 struct config_names {

@@ -83,7 +83,7 @@ int config_visit_keys(const struct config_device_kind *kinds, size_t kind_count,
     return error;
 }
 
-/* ---- for people ------------------------------------------------------------------------- */
+/* ---- for people -------------------------------------------------------------------------- */
 
 struct reference {
     FILE *stream;

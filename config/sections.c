@@ -318,7 +318,7 @@ int sections_build(struct load *load, const struct schema_value *values)
     return error;
 }
 
-/* ---- one VM or client alone ----------------------------------------------------------------- */
+/* ---- one VM or client alone -------------------------------------------------------------- */
 
 int sections_build_vm(struct load *load, const struct schema_record *record,
                       const struct config_names *names)

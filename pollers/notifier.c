@@ -61,7 +61,7 @@ struct notifier {
     _Atomic uint64_t writes, signals, overflows, jams;
 };
 
-/* ---- the thread's work -------------------------------------------------------------------- */
+/* ---- the thread's work ------------------------------------------------------------------- */
 
 static void touch(struct notifier *notifier, uint32_t index)
 {
@@ -222,7 +222,7 @@ static void *thread_main(void *argument)
     return NULL;
 }
 
-/* ---- life --------------------------------------------------------------------------------- */
+/* ---- life -------------------------------------------------------------------------------- */
 
 int notifier_create(struct notifier **notifier)
 {
@@ -307,7 +307,7 @@ void notifier_destroy(struct notifier *notifier)
     free(notifier);
 }
 
-/* ---- signals ------------------------------------------------------------------------------ */
+/* ---- signals ----------------------------------------------------------------------------- */
 
 int notifier_add(struct notifier *notifier, int descriptor, uint32_t *signal)
 {

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- replies ------------------------------------------------------------------------------ */
+/* ---- replies ----------------------------------------------------------------------------- */
 
 struct command_reply command_reply_text(const char *format, ...)
 {
@@ -46,7 +46,7 @@ static struct command_reply reply_pending(void)
     return (struct command_reply){.is_pending = true, .descriptor = -1};
 }
 
-/* ---- arguments ---------------------------------------------------------------------------- */
+/* ---- arguments --------------------------------------------------------------------------- */
 
 struct vm *command_find_vm(const struct call *call, struct command_reply *reply)
 {
@@ -84,7 +84,7 @@ bool command_read_type(const char *text, uint32_t *type)
     return false;
 }
 
-/* ---- VMs ---------------------------------------------------------------------------------- */
+/* ---- VMs --------------------------------------------------------------------------------- */
 
 static struct command_reply attach(const struct call *call)
 {
@@ -159,7 +159,7 @@ static struct command_reply reset(const struct call *call)
     return clear_with(call, vm_reset_begin);
 }
 
-/* ---- clients ------------------------------------------------------------------------------ */
+/* ---- clients ----------------------------------------------------------------------------- */
 
 static struct command_reply client_create_external(const struct call *call)
 {
@@ -276,7 +276,7 @@ static struct command_reply notify_finish(const struct call *call)
     return command_reply_result(result, "notify-finish");
 }
 
-/* ---- the server --------------------------------------------------------------------------- */
+/* ---- the server -------------------------------------------------------------------------- */
 
 static struct command_reply reload(const struct call *call)
 {
@@ -299,7 +299,7 @@ static struct command_reply status(const struct call *call)
     return reply;
 }
 
-/* ---- the table ---------------------------------------------------------------------------- */
+/* ---- the table --------------------------------------------------------------------------- */
 
 static const struct command {
     const char *name;

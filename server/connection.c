@@ -127,7 +127,7 @@ static bool connection_send(struct connection *connection)
     return is_sending(connection) || connection->reply.attached != NULL;
 }
 
-/* ---- what an attached peer is told ---------------------------------------------------------- */
+/* ---- what an attached peer is told ------------------------------------------------------- */
 
 static struct connection *connection_of(struct requester_link *link)
 {

@@ -7,16 +7,18 @@
  *          leaves them.
  *
  *          Several entries of one address share a doorbell (clients/doorbell.h) and its route.
- * Doorbells win over every client's ranges, also over those added later: their priority is
- *          reserved. Tables are changed by commands on the sweeping poller, between two requests.
+ *          Doorbells win over every client's ranges, also over those added later: their priority
+ *          is reserved. Tables are changed by commands on the sweeping poller, between two
+ *          requests.
  *
  * Threads: control.
  * Memory:  a VM owns its ioeventfds, the notifier a duplicate of each eventfd.
  * Errors:  negative errno; nothing half applied, as in vm.h. A poller that stops answering within a
  *          deassign: -ETIMEDOUT, the entry is gone, its eventfd is let go of with the VM.
  * Source:  Linux drivers/virt/acrn/ioeventfd.c (facts). Other than there a deassign removes the
- * entry it names and not the first one of that eventfd, a write that matches nothing is counted,
- *          doorbells of overlapping addresses are refused, and no client shadows a doorbell.
+ *          entry it names and not the first one of that eventfd, a write that matches nothing is
+ *          counted, doorbells of overlapping addresses are refused, and no client shadows a
+ *          doorbell.
  */
 #ifndef SERVER_IOEVENTFD_H
 #define SERVER_IOEVENTFD_H
@@ -60,7 +62,7 @@ struct ioeventfd_figures {
 };
 struct ioeventfd_figures vm_ioeventfd_figures(const struct vm *vm);
 
-/* ---- for vm.c and vm_client.c ---------------------------------------------------------------- */
+/* ---- for vm.c and vm_client.c ------------------------------------------------------------ */
 
 /* The routes of the VM's doorbells; ranges: NULL to count only. */
 size_t ioeventfds_gather_ranges(const struct vm *vm, struct router_range *ranges);

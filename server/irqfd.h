@@ -40,8 +40,7 @@ int vm_irqfd_deassign(struct vm *vm, int descriptor);
 /* How many are assigned. */
 uint32_t vm_irqfd_count(const struct vm *vm);
 
-/* ---- the way to the requester: connection.c ----------------------------------------------------
- */
+/* ---- the way to the requester: connection.c ---------------------------------------------- */
 
 /* What a VM knows of the connection its requester attached by. */
 struct requester_link {

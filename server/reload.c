@@ -10,8 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- what is the same ---------------------------------------------------------------------------
- */
+/* ---- what is the same -------------------------------------------------------------------- */
 
 static bool text_is_same(const char *a, const char *b)
 {
@@ -92,8 +91,7 @@ static void check_vms(const struct reload *reload, struct config *next)
     }
 }
 
-/* ---- the plan: everything that can fail, before anything changes --------------------------------
- */
+/* ---- the plan: everything that can fail, before anything changes ------------------------- */
 
 enum fate { KEEP = 1, ADD };
 
@@ -165,8 +163,7 @@ static int plan_make(const struct reload *reload, const struct config *next, str
     return result;
 }
 
-/* ---- carrying it out ----------------------------------------------------------------------------
- */
+/* ---- carrying it out --------------------------------------------------------------------- */
 
 static int add_vms(struct reload *reload, struct plan *plan)
 {

@@ -6,14 +6,14 @@
  *          clients come, all ranges of a VM are swapped at once, and what the file no longer names
  *          goes. A bad file, or a device that cannot be built, changes nothing.
  *
- *          A client whose device, options and poller are unchanged is kept, with its state and what
- * it has in flight; one that changed is replaced. What was made at run time (ioreqctl) and was
- *          never in the file is left alone.
+ *          A client whose device, options and poller are unchanged is kept, with its state and
+ *          what it has in flight; one that changed is replaced. What was made at run time
+ *          (ioreqctl) and was never in the file is left alone.
  *
  * Threads: control.
  * Memory:  owns the configurations it read; the first one stays the caller's.
  * Errors:  told on stderr; negative errno. Sections server and pollers are read at start only: a
- * change of pollers is refused, as is one of a VM's vcpus, poller, source or pci.
+ *          change of pollers is refused, as is one of a VM's vcpus, poller, source or pci.
  */
 #ifndef SERVER_RELOAD_H
 #define SERVER_RELOAD_H

@@ -3,7 +3,7 @@
  * vm.h - one VM: the operations of Linux's ACRN driver (HSM) around a page, in user space.
  *
  * Flow:    vm_create -> clients and ranges (vm_client.h) -> vm_attach, a page -> vm_start ->
- * vm_pause, vm_resume, vm_clear, vm_reset, as often as wanted -> vm_detach -> vm_destroy.
+ *          vm_pause, vm_resume, vm_clear, vm_reset, as often as wanted -> vm_detach -> vm_destroy.
  *
  *              vm_create            vm_start             vm_pause
  *                        STOPPED ------------> RUNNING ------------> PAUSED

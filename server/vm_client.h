@@ -6,16 +6,16 @@
  *          vm_client_destroy. An external client waits, looks and finishes in between.
  *
  *          Ranges: a new router is built beside the old one and published by one pointer; the old
- * one goes after the sweeping poller has passed a command, its quiescent point. That needs no
- *          read-side code, no thread that registers itself and no system call on the poller, which
- * its sandbox would punish; liburcu's QSBR would ask for the first two. A request is routed once,
- *          by one table: it goes to exactly one client.
+ *          one goes after the sweeping poller has passed a command, its quiescent point. That
+ *          needs no read-side code, no thread that registers itself and no system call on the
+ *          poller, which its sandbox would punish; liburcu's QSBR would ask for the first two. A
+ *          request is routed once, by one table: it goes to exactly one client.
  *
  * Threads: control; wait, look and finish: the external client's one thread.
  * Memory:  a client belongs to its VM; a device to its client.
  * Errors:  negative errno; nothing half applied.
  * Source:  Linux drivers/virt/acrn/ioreq.c (facts). Other than there, ranges of one priority may
- * not overlap (-EEXIST), and deleting what is not there is -ENOENT.
+ *          not overlap (-EEXIST), and deleting what is not there is -ENOENT.
  */
 #ifndef SERVER_VM_CLIENT_H
 #define SERVER_VM_CLIENT_H

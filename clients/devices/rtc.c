@@ -100,7 +100,7 @@ static void clock_from_registers(struct rtc *rtc)
     rtc->weekday_offset = (weekday + 7 - calendar_from_seconds(rtc->clock_s).weekday) % 7;
 }
 
-/* ---- alarm ----------------------------------------------------------------------------------- */
+/* ---- alarm ------------------------------------------------------------------------------- */
 
 struct alarm_field {
     bool is_any;
@@ -157,7 +157,7 @@ static uint64_t alarm_delay_s(const struct rtc *rtc, uint32_t second_of_day)
     return later_hour * 3600 + alarm_field_first(minutes) * 60 + first_second - second_of_day;
 }
 
-/* ---- time ------------------------------------------------------------------------------------ */
+/* ---- time -------------------------------------------------------------------------------- */
 
 /* log2 of the periodic interrupt's interval in 1/32768 s; 0: off. Rates 1 and 2 repeat 8 and 9. */
 static uint32_t period_shift(const struct rtc *rtc)
@@ -230,7 +230,7 @@ void rtc_reset(struct rtc *rtc)
     rtc->registers[RTC_C] = 0;
 }
 
-/* ---- registers ------------------------------------------------------------------------------- */
+/* ---- registers --------------------------------------------------------------------------- */
 
 static bool is_time_register(uint32_t index)
 {

@@ -121,7 +121,7 @@ struct uart {
     uint8_t scr;
 };
 
-/* ---- receiver and transmitter ---------------------------------------------------------------- */
+/* ---- receiver and transmitter ------------------------------------------------------------ */
 
 static uint32_t fifo_capacity(const struct uart *uart)
 {
@@ -188,7 +188,7 @@ static void transmitter_put(struct uart *uart, uint8_t byte)
     uart->thr_empty_pending = true; /* counts once transmitter_is_empty() again: often at once */
 }
 
-/* ---- modem lines and interrupts -------------------------------------------------------------- */
+/* ---- modem lines and interrupts ---------------------------------------------------------- */
 
 /* What is plugged in is always there and ready; in loopback MCR's outputs come back. */
 static uint8_t modem_lines(const struct uart *uart)
@@ -225,7 +225,7 @@ static uint8_t interrupt_pending(const struct uart *uart)
     return IIR_NONE;
 }
 
-/* ---- registers ------------------------------------------------------------------------------- */
+/* ---- registers --------------------------------------------------------------------------- */
 
 static uint8_t iir_take(struct uart *uart)
 {
@@ -338,7 +338,7 @@ static void register_write(struct uart *uart, enum uart_register index, uint8_t 
     }
 }
 
-/* ---- device ---------------------------------------------------------------------------------- */
+/* ---- device ------------------------------------------------------------------------------ */
 
 static int uart_create(const struct device_setup *setup, struct device **device)
 {

@@ -33,7 +33,7 @@ static struct interrupt *find(struct interrupts *interrupts, uint32_t id)
     return NULL;
 }
 
-/* ---- KVM ---------------------------------------------------------------------------------- */
+/* ---- KVM --------------------------------------------------------------------------------- */
 
 static void add_pin(struct kvm_irq_routing *table, uint32_t gsi, uint32_t chip, uint32_t pin)
 {
@@ -80,7 +80,7 @@ static int bind(const struct interrupts *interrupts, const struct interrupt *int
     return ioctl(interrupts->vm_fd, KVM_IRQFD, &irqfd) == 0 ? 0 : -errno;
 }
 
-/* ---- lines -------------------------------------------------------------------------------- */
+/* ---- lines ------------------------------------------------------------------------------- */
 
 /* Fills all but the descriptor. False: the line is none of these. */
 static bool parse_assign(const char *line, struct interrupt *interrupt)

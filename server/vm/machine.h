@@ -10,7 +10,7 @@
  * Memory:  guest memory is reserved, not committed; firmware bytes stay the caller's.
  * Errors:  negative errno with one line that names cause and remedy.
  * Source:  Linux Documentation/virt/kvm/api.rst; Intel SDM vol. 3, 9.1 (reset state), vol. 2,
- * CPUID.
+ *          CPUID.
  *
  * Guest-physical memory: RAM from 0 up to 3 GiB, the rest from 4 GiB; the firmware read-only up to
  * 4 GiB (a write to it is an access); its tail copied into the RAM that ends at 1 MiB. KVM itself

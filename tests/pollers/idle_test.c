@@ -16,7 +16,7 @@
 #define TIMEOUT_NS 20000000000ull
 #define SLEEP_NS   2000000u
 
-/* ---- what the loop asks of the kernel, seen from here --------------------------------------- */
+/* ---- what the loop asks of the kernel, seen from here ------------------------------------ */
 
 /* The poller whose loop the test's own thread runs; it stops at the watch's last call. */
 struct watch {
@@ -134,7 +134,7 @@ static void a_request_makes_it_count_empty_sweeps_anew(void **state)
     }
 }
 
-/* ---- what the kernel says of it ------------------------------------------------------------- */
+/* ---- what the kernel says of it ---------------------------------------------------------- */
 
 static void read_usage(void *context)
 {

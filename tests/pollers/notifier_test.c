@@ -255,7 +255,7 @@ static void thread_sleeps_and_wakes(void **state)
     }
 }
 
-/* ---- a poller of its own ------------------------------------------------------------------- */
+/* ---- a poller of its own ----------------------------------------------------------------- */
 
 #define PUSHES 200000u
 

@@ -88,7 +88,7 @@ static void guest_writes(uint64_t address, uint64_t size, uint64_t value)
     world_do(&world, vm, world_write(REQUEST_MMIO, address, size, value));
 }
 
-/* ---- bad input ----------------------------------------------------------------------------- */
+/* ---- bad input --------------------------------------------------------------------------- */
 
 static void nonsense_is_refused_and_changes_nothing(void **state)
 {
@@ -230,7 +230,7 @@ static void deassign_wants_the_exact_entry(void **state)
     assert_int_equal(deassign(bell_for(0, 5)), -ENOENT);
 }
 
-/* ---- what rings ---------------------------------------------------------------------------- */
+/* ---- what rings -------------------------------------------------------------------------- */
 
 static void write_is_completed_first_and_signalled_after(void **state)
 {
@@ -349,7 +349,7 @@ static void port_and_memory_at_one_address_are_two(void **state)
     assert_int_equal(rings(1), 1);
 }
 
-/* ---- beside clients, resets and the end ---------------------------------------------------- */
+/* ---- beside clients, resets and the end -------------------------------------------------- */
 
 static void no_client_shadows_a_doorbell(void **state)
 {
@@ -423,7 +423,7 @@ static void the_callers_descriptor_may_be_closed(void **state)
     close(reader);
 }
 
-/* ---- with threads -------------------------------------------------------------------------- */
+/* ---- with threads ------------------------------------------------------------------------ */
 
 #define LOAD_WRITES 20000u
 

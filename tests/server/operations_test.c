@@ -298,7 +298,7 @@ static void reset_answers_what_an_external_client_left(void **state)
     assert_int_equal(daemon_stop(&ioreqd), 0);
 }
 
-/* ---- reload ------------------------------------------------------------------------------- */
+/* ---- reload ------------------------------------------------------------------------------ */
 
 /* Two banks whose registers read 1 and 2; `owner` has the range under test. */
 static void write_banks(const char *owner, const char *other, const char *extra)

@@ -5,7 +5,7 @@
 #include <pthread.h>
 #include <stdio.h>
 
-/* ---- 37: registration that must be refused, without a trace ------------------------------- */
+/* ---- 37: registration that must be refused, without a trace ------------------------------ */
 
 struct fixture {
     struct world world;
@@ -180,7 +180,7 @@ static void row37_vms_and_clients_have_limits(void **state)
     world_destroy(&world);
 }
 
-/* ---- 38: unregistering under load --------------------------------------------------------- */
+/* ---- 38: unregistering under load -------------------------------------------------------- */
 
 static void row38_requests_in_flight_with_an_unregistered_client_are_settled(void **state)
 {
@@ -263,7 +263,7 @@ static void row38_register_and_unregister_under_load_loses_nothing(void **state)
     world_destroy(&world);
 }
 
-/* ---- 46: resets in flight ----------------------------------------------------------------- */
+/* ---- 46: resets in flight ---------------------------------------------------------------- */
 
 struct flight {
     struct world world;

@@ -123,7 +123,7 @@ static void ports_beyond(struct world *world)
     assert_int_equal(fixture.device.calls + fixture.rest.calls, 0);
 }
 
-/* ---- a requester that changes its mind ---------------------------------------------------- */
+/* ---- a requester that changes its mind --------------------------------------------------- */
 
 struct flipper {
     struct acrn_io_request *slot;

@@ -47,7 +47,7 @@ static const uint8_t handler_code[] = {
 #define HANDLER_OFFSET 0x80
 _Static_assert(sizeof(interrupt_code) <= HANDLER_OFFSET, "the handler lies behind it");
 
-/* ---- a server that says one line and rings ------------------------------------------------- */
+/* ---- a server that says one line and rings ----------------------------------------------- */
 
 struct scene {
     struct fake_server server;
@@ -174,7 +174,7 @@ static void signal_before_the_binding_is_not_lost(void **state)
     assert_int_equal(run_guest(&scene), EXIT_OK);
 }
 
-/* ---- without a guest ----------------------------------------------------------------------- */
+/* ---- without a guest --------------------------------------------------------------------- */
 
 static bool is_open(int descriptor)
 {
