@@ -3,12 +3,9 @@
  * device_harness.h - a device on the bench: made from option text, driven by single accesses.
  *
  * Flow:    device_harness_start, or device_harness_refusal for what must not start ->
- *          device_harness_read, _write, _access -> device_harness_stop. Text:    one option per
- *          line, "key: value"; a record is a line "key: field=value field=value". Defaults are
- *          filled in as the server does it. "" takes all defaults.
- * Errors:  the test fails; only a refusal by create() is returned.
- *
- * Header only: test programs of folders that must not see clients/ stay free of it.
+ *          device_harness_read, _write, _access -> device_harness_stop.
+ * Text:    one option per line, "key: value"; a record is a line "key: field=value field=value".
+ *          Defaults are filled in as the server does it. "" takes all defaults.
  */
 #ifndef TESTS_SUPPORT_DEVICE_HARNESS_H
 #define TESTS_SUPPORT_DEVICE_HARNESS_H
