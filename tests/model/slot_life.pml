@@ -2,8 +2,8 @@
 /*
  * slot_life.pml - the life of SLOTS slots with REQUESTS requests each, every interleaving of it.
  *
- * Flow:    vcpu: FREE -> PENDING, waits for COMPLETE, -> FREE. sweeper: PENDING and the record idle:
- *          claims, opens the record, pushes into the inbox. client, deadline and clear: settle
+ * Flow:    vcpu: FREE -> PENDING, waits for COMPLETE, -> FREE. sweeper: PENDING and the record
+ *          idle: claims, opens the record, pushes into the inbox. client, deadline and clear: settle
  *          through the gate. reset: every slot FREE. tests/model/run.sh runs this file, and every
  *          mutant of it.
  * Threads: one process each; the client may stop for good at any request, the deadline may come at
@@ -18,12 +18,13 @@
  * Source:  protocol.md: states, reset, clear. Holzmann, "The SPIN Model Checker", 2003.
  *
  * Two hypervisors, since they allow different claims:
- *   orderly (default)  resets after a clear, its vCPUs paused meanwhile, as ACRN does. Then no store
- *                      of ours ever falls into a slot that is not ours.
- *   WILD               resets at any time. The state word stays right even so. Two windows stay open
- *                      that no server can close, since the page has no sequence: the value of a late
- *                      answer may fall into the next request's (before it is claimed), and a copy
- *                      may be of the request before the one that is claimed.
+ *   orderly (default)  resets after a clear, its vCPUs paused meanwhile, as ACRN does. Then no
+ *                      store of ours ever falls into a slot that is not ours.
+ *   WILD               resets at any time. The state word stays right even so. Two windows stay
+ *                      open that no server can close, since the page has no sequence: the value of
+ *                      a late answer may fall into the next request's (before that is claimed), and
+ *                      a copy may be of the request before the one that is claimed.
+ *                      1: with a deadline, 2: with a clear; both together are too many states.
  */
 #define SLOTS 2
 #ifndef REQUESTS

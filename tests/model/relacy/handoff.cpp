@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * handoff.cpp - a slot from the requester through a poller to whoever settles it, and back, twice:
+ * nothing that is handed over with it is touched by two at once.
+ */
+#include "tests/model/relacy/production.h"
+
+#define REQUESTS 2u
+
+/* The client lives on the sweeping poller. */
+struct handoff_local : rl::test_suite<handoff_local, 2> {
+    struct machine vm;
+
+    void before()
+    {
+        vm.build(false);
+    }
+
+    void thread(unsigned index)
+    {
+        if (index == 0)
+            for (unsigned n = 1; n <= REQUESTS; n++) {
+                vm.ask(n);
+                RL_ASSERT(vm.wait_for_answer() == expected_answer(n));
+            }
+        else
+            vm.sweep(REQUESTS);
+    }
+};
+
+/* The client lives elsewhere. */
+struct handoff_inbox : rl::test_suite<handoff_inbox, 3> {
+    struct machine vm;
+
+    void before()
+    {
+        vm.build(true);
+    }
+
+    void thread(unsigned index)
+    {
+        if (index == 0) {
+            vm.ask(1);
+            RL_ASSERT(vm.wait_for_answer() == expected_answer(1));
+        } else if (index == 1)
+            vm.sweep(1);
+        else
+            vm.drain(1);
+    }
+};
+
+/* One request is in flight; its client and a clear come to settle it at once, and the next one is
+ * taken on as soon as one of them lets it. The clear may meet that one, too. */
+struct handoff_next : rl::test_suite<handoff_next, 4> {
+    struct machine vm;
+
+    void before()
+    {
+        vm.build(true);
+        vm.ask(1);
+        vm.sweep(1);
+    }
+
+    void thread(unsigned index)
+    {
+        if (index == 0) {
+            uint64_t value = vm.wait_for_answer();
+            RL_ASSERT(value == expected_answer(1) || value == UINT32_MAX);
+            vm.ask(2);
+        } else if (index == 1)
+            vm.sweep(1);
+        else if (index == 2)
+            vm.drain(1);
+        else
+            page_settle_all(&vm.page);
+    }
+};
+
+/* An external default client: sees PROCESSING, reads the slot itself, and finishes with a ticket
+ * that came to it without any order (here it knows the sequence). */
+struct handoff_external : rl::test_suite<handoff_external, 3> {
+    struct machine vm;
+    struct external waiter;
+
+    void before()
+    {
+        vm.build(false);
+        vm.client.external = &waiter;
+        vm.client.is_default = true;
+    }
+
+    void thread(unsigned index)
+    {
+        if (index == 0) {
+            vm.ask(1);
+            RL_ASSERT(vm.wait_for_answer() == expected_answer(1));
+        } else if (index == 1)
+            vm.sweep(1);
+        else
+            finish(1);
+    }
+
+    void finish(uint64_t sequence)
+    {
+        struct acrn_io_request *slot = &vm.slots[0];
+        while (slot_state(slot) != SLOT_PROCESSING)
+            rl::yield(1, $);
+        RL_ASSERT(slot->kernel_handled == 0u);
+        uint64_t address = slot->reqs.mmio_request.address;
+        uint64_t ticket = sequence << SLOT_PHASE_BITS | SLOT_PHASE_IN_FLIGHT;
+        while (!page_settle(&vm.page, 0, ticket, expected_answer(address)))
+            rl::yield(1, $); /* claimed, and not opened yet */
+    }
+};
+
+/* Detach: the sweeping poller abandons what is in flight while the client may be settling it;
+ * control unmaps the page once nothing is in flight. */
+struct handoff_detach : rl::test_suite<handoff_detach, 3> {
+    struct machine vm;
+    shim::atomic<uint32_t> is_closed;
+
+    void before()
+    {
+        vm.build(true);
+        atomic_init(&is_closed, 0);
+        vm.ask(1);
+    }
+
+    void thread(unsigned index)
+    {
+        if (index == 0) {
+            vm.sweep(1);
+            page_close(&vm.page);
+            shim::store(&is_closed, 1, rl::mo_release);
+        } else if (index == 1) {
+            vm.drain(1);
+        } else {
+            while (shim::load(&is_closed, rl::mo_acquire) == 0)
+                rl::yield(1, $);
+            while (page_in_flight(&vm.page) > 0)
+                rl::yield(1, $);
+            vm.slots[0].reqs.mmio_request.value = STALE; /* unmapped, and somebody else's now */
+        }
+    }
+};
+
+bool run_handoff(const std::string &name, unsigned preemptions, bool is_quiet)
+{
+    if (name == "handoff_local")
+        return run_suite<handoff_local>(name.c_str(), preemptions, is_quiet);
+    if (name == "handoff_inbox")
+        return run_suite<handoff_inbox>(name.c_str(), preemptions, is_quiet);
+    if (name == "handoff_next")
+        return run_suite<handoff_next>(name.c_str(), preemptions, is_quiet);
+    if (name == "handoff_external")
+        return run_suite<handoff_external>(name.c_str(), preemptions, is_quiet);
+    return run_suite<handoff_detach>(name.c_str(), preemptions, is_quiet);
+}

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * production.h - the code under test, as run.sh copied it, and what the suites share.
+ *
+ * Flow:    included by each suite; a suite is a rl::test_suite with one thread a member `thread`.
+ * Threads: see relacy_c.h.
+ */
+#ifndef RELACY_PRODUCTION_H
+#define RELACY_PRODUCTION_H
+
+#include "tests/model/relacy/shim/relacy_c.h"
+#include "tests/model/relacy/suites.h"
+
+#pragma GCC diagnostic ignored "-Wunused-function"
+#pragma GCC diagnostic ignored "-Wunused-variable"
+
+/* Each suite has its own copy, as of a header. */
+namespace
+{
+
+#include "clients/external.h"
+#include "clients/inbox.h"
+#include "pollers/page_settle.h"
+#include "pollers/pci_ports.h"
+#include "pollers/poller_internal.h"
+#include "pollers/ticks.h"
+
+static bool poller_is_gone_here(const struct poller *)
+{
+    return false;
+}
+#define poller_is_gone poller_is_gone_here
+
+static void pause_briefly(void)
+{
+    rl::yield(1, $);
+}
+
+/* Whole files without their includes, and of poller.c poller_call. */
+#include "copied/page.c.inc"
+#include "copied/poller.c.inc"
+#include "copied/poller_loop.c.inc"
+
+#define STALE 0xdeadu
+
+/* What a device answers to the request of that address. */
+static inline uint64_t expected_answer(uint64_t address)
+{
+    return address + 100;
+}
+
+static inline int answer_by_address(struct device *, struct request *request)
+{
+    request->value = expected_answer(request->address);
+    return 0;
+}
+
+static const struct device_ops answering_ops = {answer_by_address, NULL};
+
+/* One VM with one vCPU, everything routed to one client. */
+struct machine {
+    struct acrn_io_request slots[SLOT_COUNT];
+    struct page page;
+    struct router router;
+    struct poller sweeper, home;
+    struct device device;
+    struct client client;
+    struct inbox inbox;
+
+    void build(bool lives_elsewhere)
+    {
+        device.ops = &answering_ops;
+        client.device = &device;
+        client.inbox = lives_elsewhere ? &inbox : NULL;
+        client.external = NULL;
+        client.latency = NULL;
+        client.is_default = false;
+        client.errors = client.broken_after = 0;
+        client.is_broken = false;
+        if (lives_elsewhere)
+            build_inbox(&inbox);
+        router.is_alive = true;
+        router.route.first = 0;
+        router.route.client = &client;
+        page_init(&page, 1, &router, NULL);
+        page.records[0].was_full = false;
+        page_open(&page, slots);
+        build_poller(&sweeper);
+        build_poller(&home);
+        home.inbox_count = 1;
+        home.inboxes[0].client = &client;
+        home.inboxes[0].page = &page;
+    }
+
+    static void build_inbox(struct inbox *inbox)
+    {
+        atomic_init(&inbox->pushed, 0);
+        atomic_init(&inbox->popped, 0);
+        inbox->popped_seen = 0;
+        inbox->pushed_seen = 0;
+        inbox->producer_mask = INBOX_CELLS - 1;
+        inbox->consumer_mask = INBOX_CELLS - 1;
+    }
+
+    static void build_poller(struct poller *poller)
+    {
+        poller->page_count = poller->inbox_count = 0;
+        poller->is_stopping = false;
+        poller->was_late = false;
+        poller->mailbox.function = NULL;
+        poller->mailbox.context = NULL;
+        atomic_init(&poller->mailbox.is_done, false);
+        atomic_init(&poller->command, NULL);
+    }
+
+    /* The requester's side: what it writes before PENDING, and how it waits. */
+    void ask(uint64_t address)
+    {
+        slots[0].type = REQUEST_MMIO;
+        slots[0].completion_polling = 1;
+        slots[0].reqs.mmio_request.direction = REQUEST_READ;
+        slots[0].reqs.mmio_request.address = address;
+        slots[0].reqs.mmio_request.size = 4;
+        slots[0].reqs.mmio_request.value = STALE;
+        shim::store(&slots[0].processed, SLOT_PENDING, rl::mo_release);
+    }
+
+    uint64_t wait_for_answer()
+    {
+        while (shim::load(&slots[0].processed, rl::mo_acquire) != SLOT_COMPLETE)
+            rl::yield(1, $);
+        uint64_t value = slots[0].reqs.mmio_request.value;
+        shim::store(&slots[0].processed, SLOT_FREE, rl::mo_release);
+        return value;
+    }
+
+    /* Until so many requests were taken on. */
+    void sweep(unsigned count)
+    {
+        for (unsigned taken = 0; taken < count;) {
+            unsigned work = sweep_page(&sweeper, &page);
+            taken += work;
+            if (work == 0)
+                rl::yield(1, $);
+        }
+    }
+
+    void drain(unsigned count)
+    {
+        for (unsigned popped = 0; popped < count;) {
+            unsigned work = drain_inbox(&home, &home.inboxes[0]);
+            popped += work;
+            if (work == 0)
+                rl::yield(1, $);
+        }
+    }
+};
+
+} // namespace
+
+/* Every execution with at most so many preemptions. Prints how many those were; or why it failed,
+ * and unless it is_quiet the history of the failure. */
+template <typename suite> bool run_suite(const char *name, unsigned preemptions, bool is_quiet)
+{
+    typedef rl::context_bound_scheduler<suite::params::thread_count> scheduler;
+    rl::ostringstream output, state; /* they outlive the context, whose memory does not */
+    rl::test_params params;
+    params.search_type = rl::sched_bound;
+    params.context_bound = preemptions;
+    params.execution_depth_limit = 4000;
+    params.iteration_count = (rl::iteration_t)1 << 40;
+    params.output_stream = &output;
+    params.progress_stream = &output;
+    params.progress_output_period = 1000000;
+    rl::test_result_e result = rl::run_test<suite, scheduler>(params, state, false);
+    if (result == rl::test_result_success) {
+        if (!is_quiet)
+            std::printf("%-17s %9llu executions", name, (unsigned long long)params.stop_iteration);
+        return true;
+    }
+    if (!is_quiet) {
+        params.initial_state = state.str();
+        params.collect_history = true;
+        rl::run_test<suite, scheduler>(params, state, true);
+        std::printf("%s\n", output.str().c_str());
+    }
+    std::printf("%s: %s, %u preemptions", name, rl::test_result_str(result), preemptions);
+    return false;
+}
+
+#endif

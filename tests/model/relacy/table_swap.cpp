@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * table_swap.cpp - control publishes a router while a poller routes, and frees the old one after
+ * the poller's quiescent point; and a call to a slow poller is run once, or not at all.
+ */
+#include "tests/model/relacy/production.h"
+
+static void stop(void *context)
+{
+    ((struct poller *)context)->is_stopping = true;
+}
+
+struct table_swap : rl::test_suite<table_swap, 2> {
+    struct machine vm;
+    struct router next;
+
+    void before()
+    {
+        vm.build(false);
+    }
+
+    void publish(struct router *fresh)
+    {
+        fresh->route = this->vm.router.route;
+        fresh->is_alive = true;
+        struct {
+            struct page *page;
+        } owner = {&this->vm.page}, *vm = &owner;
+#include "copied/publish.inc"
+    }
+
+    void thread(unsigned index)
+    {
+        if (index == 0) {
+            publish(&next);
+            RL_ASSERT(poller_quiesce(&vm.sweeper, 1) == 0);
+            vm.router.is_alive = false;
+            RL_ASSERT(poller_call(&vm.sweeper, stop, &vm.sweeper, 1) == 0);
+            next.is_alive = false;
+            return;
+        }
+        while (!vm.sweeper.is_stopping) {
+            struct request request = {};
+            request.type = REQUEST_MMIO;
+            request.size_bytes = 4;
+            RL_ASSERT(route(&vm.page, &request) == &vm.client);
+            if (!poller_round(&vm.sweeper))
+                rl::yield(1, $);
+        }
+    }
+};
+
+/* A timeout at any time, once: what control took back does not run, everything else runs once, and
+ * the mailbox is never written while the poller reads it. */
+struct mailbox_timeout : rl::test_suite<mailbox_timeout, 2> {
+    struct machine vm;
+    shim::plain<unsigned> runs;
+
+    static void run_once(void *context)
+    {
+        struct mailbox_timeout *suite = (struct mailbox_timeout *)context;
+        suite->runs = suite->runs + 1;
+    }
+
+    void before()
+    {
+        vm.build(false);
+        runs = 0;
+        shim::timeouts_left = 1;
+    }
+
+    void thread(unsigned index)
+    {
+        if (index == 0) {
+            unsigned expected = poller_call(&vm.sweeper, run_once, this, 1) == 0 ? 1 : 0;
+            while (poller_call(&vm.sweeper, stop, &vm.sweeper, 1) != 0)
+                rl::yield(1, $);
+            RL_ASSERT(runs == expected);
+            return;
+        }
+        while (!vm.sweeper.is_stopping)
+            if (!poller_round(&vm.sweeper))
+                rl::yield(1, $);
+    }
+};
+
+bool run_table_swap(const std::string &name, unsigned preemptions, bool is_quiet)
+{
+    if (name == "table_swap")
+        return run_suite<table_swap>(name.c_str(), preemptions, is_quiet);
+    return run_suite<mailbox_timeout>(name.c_str(), preemptions, is_quiet);
+}
