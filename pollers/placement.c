@@ -99,6 +99,8 @@ uint32_t placement_choose(const struct placement *placement, const uint32_t *tak
     if (cpu < 0)
         cpu = highest_but_zero(left);
     if (cpu < 0)
+        cpu = hwloc_bitmap_first(left); /* CPU 0, before two pollers share one */
+    if (cpu < 0)
         cpu = highest_but_zero(placement->usable);
     if (cpu < 0)
         cpu = hwloc_bitmap_first(placement->usable);

@@ -64,6 +64,10 @@ static void chosen_cpus_differ_while_there_are_some(void **state)
     assert_true(placement_check(placement, first, reason, sizeof(reason)));
     uint32_t second = placement_choose(placement, &first, 1);
     assert_true(placement_check(placement, second, reason, sizeof(reason)));
+    cpu_set_t allowed;
+    assert_int_equal(sched_getaffinity(0, sizeof(allowed), &allowed), 0);
+    if (CPU_COUNT(&allowed) > 1)
+        assert_int_not_equal(first, second);
 }
 
 static void read_cpu(void *context)

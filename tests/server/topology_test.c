@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* From the text of a configuration to what a device is told, and to where pollers run. */
+#include "config/config.h"
+#include "server/device_options.h"
+#include "tests/support/guest.h"
+
+#include "pollers/placement.h"
+#include "server/topology.h"
+#include "server/vm_client.h"
+
+#include <errno.h>
+
+static struct placement *placement;
+
+/* On eight CPUs that hwloc invents: no poller is started here. */
+static int open_invented(void **state)
+{
+    (void)state;
+    setenv("HWLOC_SYNTHETIC", "pu:8", 1);
+    int result = placement_open(&placement);
+    unsetenv("HWLOC_SYNTHETIC");
+    return result;
+}
+
+static int close_invented(void **state)
+{
+    (void)state;
+    placement_close(placement);
+    return 0;
+}
+
+struct scene {
+    struct config_device_kind *kinds;
+    struct config *config;
+    struct topology *topology;
+};
+
+static void scene_create(struct scene *scene, const char *text)
+{
+    size_t kind_count;
+    scene->kinds = device_config_kinds(&kind_count);
+    assert_non_null(scene->kinds);
+    assert_int_equal(config_load_bytes("test", text, strlen(text), scene->kinds, kind_count, stderr,
+                                       &scene->config),
+                     0);
+    assert_int_equal(topology_create(scene->config, placement, &scene->topology), 0);
+    assert_int_equal(topology_populate(scene->topology, scene->config), 0);
+}
+
+static void scene_destroy(struct scene *scene)
+{
+    topology_destroy(scene->topology);
+    config_destroy(scene->config);
+    device_config_kinds_destroy(scene->kinds);
+}
+
+/* ---- ranges ------------------------------------------------------------------------------ */
+
+static const char three_ranges[] =
+    "pollers: [{name: rt, cpu: any, sandbox: false}]\n"
+    "vms: [{name: vm, vcpus: 1, source: memfd, poller: rt, default_client: rest}]\n"
+    "clients:\n"
+    "  - name: other\n"
+    "    vm: vm\n"
+    "    device: register_bank\n"
+    "    ranges: [{type: mmio, first: 0x2000, last: 0x2fff}]\n"
+    "    options: {registers: [{name: word, offset: 0, size: 4}]}\n"
+    "  - name: bank\n"
+    "    vm: vm\n"
+    "    device: fallback\n"
+    "    ranges:\n"
+    "      - {type: mmio, first: 0x3000, last: 0x3fff}\n" /* neither in the order of addresses */
+    "      - {type: portio, first: 0x400, last: 0x40f}\n" /* nor of one type */
+    "      - {type: mmio, first: 0x1000, last: 0x1fff}\n"
+    "  - {name: rest, vm: vm, device: fallback}\n";
+
+static struct request seen;
+static uint32_t calls;
+
+static int record(struct device *device, struct request *request)
+{
+    (void)device;
+    seen = *request;
+    calls++;
+    return 0;
+}
+
+/* One access of the VM, which its device must see as range range_index, offset 4. */
+static void assert_seen(const struct scene *scene, uint32_t type, uint64_t first,
+                        uint32_t range_index)
+{
+    const struct vm *vm = scene->topology->vms[0];
+    struct acrn_io_request *slot = &vm->source.slots[0];
+    slot->type = type;
+    slot->completion_polling = 1;
+    slot->reqs.mmio_request.direction = REQUEST_READ;
+    slot->reqs.mmio_request.address = first + 4;
+    slot->reqs.mmio_request.size = 4;
+    __atomic_store_n(&slot->processed, SLOT_PENDING, __ATOMIC_RELEASE);
+    calls = 0;
+    poller_round(vm->poller);
+    assert_int_equal(calls, 1);
+    assert_int_equal(seen.address, first + 4);
+    assert_int_equal(seen.offset, 4);
+    assert_int_equal(seen.range_index, range_index);
+}
+
+static void device_is_told_which_of_its_ranges_it_is(void **state)
+{
+    (void)state;
+    static const struct device_ops ops = {.name = "record", .handle = record};
+    struct device recorder = {.ops = &ops};
+    struct scene scene;
+    int descriptor;
+    scene_create(&scene, three_ranges);
+    struct vm *vm = scene.topology->vms[0];
+    struct vm_client *bank = topology_find_client(vm, "bank");
+    assert_non_null(bank);
+    struct device *before = bank->client.device;
+    assert_int_equal(vm_attach(vm, 1, &descriptor), 0);
+    bank->client.device = &recorder;
+    assert_seen(&scene, REQUEST_MMIO, 0x3000, 0);
+    assert_seen(&scene, REQUEST_PORTIO, 0x400, 1);
+    assert_seen(&scene, REQUEST_MMIO, 0x1000, 2);
+    bank->client.device = before;
+    scene_destroy(&scene);
+}
+
+static void ranges_made_at_run_time_count_on(void **state)
+{
+    (void)state;
+    static const struct device_ops ops = {.name = "record", .handle = record};
+    struct device recorder = {.ops = &ops};
+    struct scene scene;
+    int descriptor;
+    scene_create(&scene, three_ranges);
+    struct vm *vm = scene.topology->vms[0];
+    struct vm_client *bank = topology_find_client(vm, "bank");
+    struct device *before = bank->client.device;
+    assert_int_equal(vm_attach(vm, 1, &descriptor), 0);
+    bank->client.device = &recorder;
+    assert_int_equal(vm_client_delete_range(bank, REQUEST_PORTIO, 0x400, 0x40f), 0);
+    assert_int_equal(vm_client_add_range(bank, REQUEST_MMIO, 0x5000, 0x5fff, 0), 0);
+    /* The others keep theirs, and no index is given twice. */
+    assert_seen(&scene, REQUEST_MMIO, 0x3000, 0);
+    assert_seen(&scene, REQUEST_MMIO, 0x1000, 2);
+    assert_seen(&scene, REQUEST_MMIO, 0x5000, 3);
+    bank->client.device = before;
+    scene_destroy(&scene);
+}
+
+/* ---- CPUs -------------------------------------------------------------------------------- */
+
+static void pollers_on_any_cpu_get_cpus_of_their_own(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "pollers:\n"
+        "  - {name: a, cpu: any, sandbox: false}\n"
+        "  - {name: b, cpu: 7, sandbox: false}\n" /* named after it was wanted */
+        "  - {name: c, cpu: any, sandbox: false}\n"
+        "  - {name: d, cpu: any, sandbox: false}\n"
+        "vms: [{name: vm, vcpus: 1, source: memfd, poller: a}]\n"
+        "clients: []\n";
+    struct scene scene;
+    scene_create(&scene, text);
+    const struct topology *topology = scene.topology;
+    assert_int_equal(topology->pollers[1].cpu, 7);
+    for (size_t i = 0; i < topology->poller_count; i++) {
+        assert_in_range(topology->pollers[i].cpu, 1, 7); /* CPU 0 is housekeeping's */
+        for (size_t k = 0; k < i; k++)
+            assert_int_not_equal(topology->pollers[i].cpu, topology->pollers[k].cpu);
+    }
+    scene_destroy(&scene);
+}
+
+/* hwloc cannot bind a thread on a machine it invented. */
+static void poller_that_runs_elsewhere_does_not_start(void **state)
+{
+    (void)state;
+    struct scene scene;
+    scene_create(&scene, three_ranges);
+    assert_int_equal(topology_start(scene.topology), -EXDEV);
+    assert_true(poller_is_gone(scene.topology->pollers[0].poller));
+    scene_destroy(&scene);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(device_is_told_which_of_its_ranges_it_is),
+        cmocka_unit_test(ranges_made_at_run_time_count_on),
+        cmocka_unit_test(pollers_on_any_cpu_get_cpus_of_their_own),
+        cmocka_unit_test(poller_that_runs_elsewhere_does_not_start),
+    };
+    return cmocka_run_group_tests(tests, open_invented, close_invented);
+}
