@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The end of the server with requests in flight at somebody who does not answer: every requester has
+ * its answer, in bounded time. */
+#include "tests/support/daemon.h"
+#include "tests/support/world.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/mman.h>
+
+/* ---- a device that hangs ----------------------------------------------------------------- */
+
+struct stuck_device {
+    _Atomic bool has_begun;
+    _Atomic bool is_over;
+};
+
+static int stuck_handle(void *context, struct request *request)
+{
+    struct stuck_device *device = context;
+    (void)request;
+    atomic_store(&device->has_begun, true);
+    while (!atomic_load(&device->is_over))
+        sched_yield();
+    return 0;
+}
+
+/* Two pollers, a VM on each side of the stuck device: its own, and one that shares its poller. */
+struct scene {
+    struct world world;
+    struct vm *vm;
+    struct stuck_device device;
+};
+
+static void scene_create(struct scene *scene, uint32_t stuck_poller)
+{
+    *scene = (struct scene){0};
+    world_create(&scene->world, 2);
+    scene->world.topology.settle_ns = 10000000;
+    scene->vm = world_vm(&scene->world, "vm", 2);
+    struct vm_client *client = NULL;
+    const struct vm_client_options options = {.name = "stuck",
+                                              .poller_index = stuck_poller,
+                                              .handle = stuck_handle,
+                                              .context = &scene->device};
+    assert_int_equal(vm_client_create(scene->vm, &options, &client), 0);
+    world_range(client, REQUEST_MMIO, WORLD_MMIO, WORLD_MMIO + 0xfff);
+    world_start(&scene->world);
+    world_ask(scene->vm, 0, world_read(REQUEST_MMIO, WORLD_MMIO, 4));
+    while (!atomic_load(&scene->device.has_begun))
+        sched_yield();
+}
+
+/* That it returns at all is the bound: the device comes back only afterwards. */
+static void settling_ends_although_a_device_never_returns(void **state)
+{
+    (void)state;
+    for (uint32_t stuck_poller = 0; stuck_poller < 2; stuck_poller++) {
+        struct scene scene;
+        scene_create(&scene, stuck_poller);
+        assert_int_equal(topology_settle(&scene.world.topology), -ETIMEDOUT);
+        assert_int_equal(world_state(scene.vm, 0), SLOT_COMPLETE);
+        assert_int_equal(world_value(scene.vm, 0) & 0xffffffff, 0xffffffff);
+        assert_false(poller_is_gone(scene.world.pollers[stuck_poller].poller));
+        if (stuck_poller == 1)
+            assert_true(poller_is_gone(scene.world.pollers[0].poller));
+        /* What it can reach is left to the end of the process. */
+        world_set_state(scene.vm, 0, SLOT_FREE);
+        atomic_store(&scene.device.is_over, true);
+        while (poller_stop(scene.world.pollers[stuck_poller].poller, VM_CALL_TIMEOUT_NS) < 0)
+            sched_yield();
+        assert_int_equal(world_state(scene.vm, 0), SLOT_FREE); /* the late answer is nobody's */
+        world_destroy(&scene.world);
+    }
+}
+
+static void *come_back_soon(void *device)
+{
+    struct timespec pause = {.tv_nsec = 50000000};
+    nanosleep(&pause, NULL);
+    atomic_store(&((struct stuck_device *)device)->is_over, true);
+    return NULL;
+}
+
+static void settling_waits_for_who_answers_in_time(void **state)
+{
+    (void)state;
+    struct scene scene;
+    scene_create(&scene, 1);
+    scene.world.topology.settle_ns = 60000000000;
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, come_back_soon, &scene.device), 0);
+    assert_int_equal(topology_settle(&scene.world.topology), 0);
+    pthread_join(thread, NULL);
+    assert_int_equal(world_state(scene.vm, 0), SLOT_COMPLETE);
+    /* What the device left there: no all-ones were written over it. */
+    assert_int_equal(world_value(scene.vm, 0) & 0xffffffff, 0);
+    for (int i = 0; i < 2; i++)
+        assert_true(poller_is_gone(scene.world.pollers[i].poller));
+    world_destroy(&scene.world);
+}
+
+static void settled_vm_takes_on_no_more(void **state)
+{
+    (void)state;
+    struct scene scene;
+    scene_create(&scene, 0);
+    atomic_store(&scene.device.is_over, true);
+    assert_int_equal(topology_settle(&scene.world.topology), 0);
+    world_ask(scene.vm, 1, world_read(REQUEST_MMIO, WORLD_MMIO, 4));
+    world_round(&scene.world);
+    assert_int_equal(world_state(scene.vm, 1), SLOT_PENDING);
+    world_destroy(&scene.world);
+}
+
+/* ---- ioreqd ------------------------------------------------------------------------------ */
+
+static struct daemon ioreqd;
+
+static int start(void **state)
+{
+    (void)state;
+    daemon_init(&ioreqd);
+    daemon_write_config(&ioreqd, "none", ", settle: 50ms");
+    daemon_start(&ioreqd);
+    return 0;
+}
+
+static int end(void **state)
+{
+    (void)state;
+    daemon_fini(&ioreqd);
+    return 0;
+}
+
+/* Sends a line and expects ok; a descriptor that comes with the reply goes to *descriptor. */
+static int converse(const char *line, int *descriptor)
+{
+    char reply[WIRE_LINE_MAX];
+    const char *text;
+    int server = wire_connect(ioreqd.socket);
+    assert_true(server >= 0);
+    assert_int_equal(wire_send_line(server, "%s", line), 0);
+    assert_int_equal(wire_receive_line(server, reply, sizeof(reply), descriptor), 0);
+    assert_int_equal(wire_parse_reply(reply, &text), 0);
+    return server;
+}
+
+static void sigterm_answers_what_an_external_client_never_will(void **state)
+{
+    (void)state;
+    int descriptor = -1;
+    close(converse("client-create-external other model", NULL));
+    int attached = converse("attach other", &descriptor);
+    assert_true(descriptor >= 0);
+    struct acrn_io_request *slot =
+        mmap(NULL, PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0);
+    assert_true(slot != MAP_FAILED);
+    slot->type = REQUEST_MMIO;
+    slot->completion_polling = 1;
+    slot->reqs.mmio_request.direction = REQUEST_READ;
+    slot->reqs.mmio_request.address = 0x12345678;
+    slot->reqs.mmio_request.size = 4;
+    __atomic_store_n(&slot->processed, SLOT_PENDING, __ATOMIC_RELEASE);
+    close(converse("client-attach other model", NULL)); /* it has it now */
+    assert_int_equal(__atomic_load_n(&slot->processed, __ATOMIC_ACQUIRE), SLOT_PROCESSING);
+    assert_int_equal(daemon_stop(&ioreqd), 0);
+    assert_int_equal(__atomic_load_n(&slot->processed, __ATOMIC_ACQUIRE), SLOT_COMPLETE);
+    assert_int_equal(slot->reqs.mmio_request.value, 0xffffffff);
+    assert_true(daemon_file_has(ioreqd.err, "vm other: 1 requests were not answered in time"));
+    munmap(slot, PAGE_BYTES);
+    close(descriptor);
+    close(attached);
+}
+
+static void sigterm_with_nothing_in_flight_says_nothing_of_it(void **state)
+{
+    (void)state;
+    close(converse("client-create-external other model", NULL));
+    assert_int_equal(daemon_stop(&ioreqd), 0);
+    assert_false(daemon_file_has(ioreqd.err, "not answered in time"));
+}
+
+#define DAEMON_TEST(function) cmocka_unit_test_setup_teardown(function, start, end)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(settling_ends_although_a_device_never_returns),
+        cmocka_unit_test(settling_waits_for_who_answers_in_time),
+        cmocka_unit_test(settled_vm_takes_on_no_more),
+        DAEMON_TEST(sigterm_answers_what_an_external_client_never_will),
+        DAEMON_TEST(sigterm_with_nothing_in_flight_says_nothing_of_it),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
