@@ -3,6 +3,7 @@
 #include "server/irqfd.h"
 
 #include "server/connection.h"
+#include "server/log.h"
 #include "server/wire.h"
 #include "tests/support/world.h"
 
@@ -51,7 +52,7 @@ static uint32_t open_descriptors(void)
     return count;
 }
 
-/* ---- what the server keeps --------------------------------------------------------------- */
+/* ---- what the server keeps ----------------------------------------------------------------- */
 
 static void nonsense_is_refused(void **state)
 {
@@ -102,7 +103,7 @@ static void there_is_a_limit_and_the_end_leaks_nothing(void **state)
     assert_int_equal(open_descriptors(), before);
 }
 
-/* ---- what a requester is told ------------------------------------------------------------ */
+/* ---- what a requester is told -------------------------------------------------------------- */
 
 /* The event loop runs in the test's thread, as control; the peer is a thread of its own. It asks
  * control to make a step by writing `step`; control writes `done` once it is made. */
@@ -233,6 +234,7 @@ static void peer_hears_what_is_left(struct scene *scene)
 static void a_requester_is_told_at_attach_and_after(void **state)
 {
     (void)state;
+    log_info("descriptors are counted from here on"); /* the log opens its own for its first line */
     uint32_t before = open_descriptors();
     assert_int_equal(vm_irqfd_assign(vm, eventfds[0], &line_5), 0);
     run_scene(peer_hears_all, change_while_attached);
@@ -296,7 +298,7 @@ static void requester_of_a_destroyed_vm_is_cut(void **state)
     assert_int_equal(world.topology.vm_count, 0);
 }
 
-/* ---- descriptors that come with a line --------------------------------------------------- */
+/* ---- descriptors that come with a line ------------------------------------------------------- */
 
 static void send_with(int peer, const char *text, int count)
 {
