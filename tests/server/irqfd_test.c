@@ -52,7 +52,7 @@ static uint32_t open_descriptors(void)
     return count;
 }
 
-/* ---- what the server keeps ----------------------------------------------------------------- */
+/* ---- what the server keeps --------------------------------------------------------------- */
 
 static void nonsense_is_refused(void **state)
 {
@@ -103,7 +103,7 @@ static void there_is_a_limit_and_the_end_leaks_nothing(void **state)
     assert_int_equal(open_descriptors(), before);
 }
 
-/* ---- what a requester is told -------------------------------------------------------------- */
+/* ---- what a requester is told ------------------------------------------------------------ */
 
 /* The event loop runs in the test's thread, as control; the peer is a thread of its own. It asks
  * control to make a step by writing `step`; control writes `done` once it is made. */
@@ -298,7 +298,7 @@ static void requester_of_a_destroyed_vm_is_cut(void **state)
     assert_int_equal(world.topology.vm_count, 0);
 }
 
-/* ---- descriptors that come with a line ------------------------------------------------------- */
+/* ---- descriptors that come with a line --------------------------------------------------- */
 
 static void send_with(int peer, const char *text, int count)
 {
