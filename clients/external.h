@@ -74,8 +74,9 @@ static inline uint64_t external_take(struct external *external, uint32_t vcpu,
                                      struct request *request)
 {
     struct external_offer *offer = &external->offers[vcpu];
-    /* The bit goes first: once the ticket is settled the next request may come and set it again. */
-    atomic_fetch_and_explicit(&external->waiting, ~(1u << vcpu), memory_order_relaxed);
+    /* The bit goes first: once the ticket is settled the next request may come and set it again.
+     * Acquire: a bit that was set is not cleared without its ticket being seen below. */
+    atomic_fetch_and_explicit(&external->waiting, ~(1u << vcpu), memory_order_acquire);
     uint64_t ticket = atomic_exchange_explicit(&offer->ticket, 0, memory_order_acquire);
     if (ticket)
         external_read(offer, request);

@@ -268,6 +268,8 @@ int vm_clear_begin(struct vm *vm)
     if (result < 0)
         return result;
     vm->is_clearing = true;
+    vm->clear_settled = 0;
+    vm->clear_retry_ticks = 0;
     vm->clear_deadline_ticks = ticks_now() + ticks_from_ns(vm->clear_timeout_ns);
     return 0;
 }
@@ -280,25 +282,37 @@ int vm_reset_begin(struct vm *vm)
     return result;
 }
 
-/* Nothing is in flight, or what is has had its time. */
+/* Nothing of before is in flight any more. */
 static int finish_clear(struct vm *vm)
 {
-    int settled = (int)page_settle_all(vm->page);
-    int result = 0;
-    if (vm->resets_devices)
+    /* A slot that was asked again before its record was closed is passed over by that sweep: one more
+     * round answers it while the clear still lasts. */
+    int result = vm_quiesce(vm);
+    if (result == 0 && vm->resets_devices)
         result = reset_devices(vm);
     if (result == 0)
         result = call(vm, vm->poller, end_clearing, vm);
+    if (result < 0) {
+        /* The poller does not answer: the clear lasts until it does, asked again by the second. */
+        vm->clear_retry_ticks = ticks_now() + ticks_per_second();
+        return result;
+    }
     vm->is_clearing = false;
     vm->resets_devices = false;
-    return result < 0 ? result : settled;
+    return vm->clear_settled;
 }
 
 int vm_clear_poll(struct vm *vm)
 {
     if (!vm->is_clearing)
         return vm->clear_result;
-    if (page_in_flight(vm->page) > 0 && ticks_now() < vm->clear_deadline_ticks)
+    uint64_t now = ticks_now();
+    if (now < vm->clear_retry_ticks ||
+        (page_in_flight(vm->page) > 0 && now < vm->clear_deadline_ticks))
+        return -EAGAIN;
+    vm->clear_settled += (int)page_settle_all(vm->page);
+    /* Somebody else may have won a slot and not written it yet: a handful of instructions. */
+    if (page_in_flight(vm->page) > 0)
         return -EAGAIN;
     vm->clear_result = finish_clear(vm);
     return vm->clear_result;

@@ -72,7 +72,9 @@ struct vm {
     bool is_clearing;       /* between vm_clear_begin and the poll that ended it */
     bool resets_devices;    /* once it is cleared */
     int clear_result;
+    int clear_settled; /* completed for their clients so far */
     uint64_t clear_deadline_ticks;
+    uint64_t clear_retry_ticks;
     /* What events.c has told of. */
     uint64_t counters_seen[PAGE_COUNTER_COUNT];
     uint64_t settled_seen[PAGE_SETTLED_COUNT];

@@ -164,6 +164,7 @@ void play_clear(struct play *play, struct play_vm *vm)
     bool with_reset = play_one_in(play, 2);
     play_line(play, "%s %s", with_reset ? "reset" : "clear", vm->name);
     play_step(play, (struct play_step){.when_run = begin_clearing, .vm = vm});
+    play_step(play, (struct play_step){.vm = vm}); /* one more round while it lasts */
     if (with_reset)
         expect_device_resets(play, vm);
     play_step(play, (struct play_step){.when_run = end_clearing, .vm = vm});
