@@ -233,8 +233,12 @@ static struct command_reply client_attach(const struct call *call)
 {
     struct command_reply reply;
     struct vm_client *client = find_client(call, &reply);
+    if (!client && call->is_poll) {
+        free(reply.text);
+        return command_error(ENODEV, "the client is being destroyed");
+    }
     if (!client)
-        return call->is_poll ? command_error(ENODEV, "the client is being destroyed") : reply;
+        return reply;
     uint32_t vcpus;
     int result = vm_client_wait(client, 0, &vcpus);
     if (result == -ETIMEDOUT)
