@@ -251,10 +251,14 @@ static void connection_go_on(struct connection *connection, bool goes_on)
         connection_end(connection);
         return;
     }
-    uint32_t events = connection->is_cut ? 0 : POLLIN;
-    if (is_sending(connection))
-        events |= POLLOUT;
-    event_watch_change(connection->watch, events);
+    if (connection->is_cut) {
+        /* io_uring tells of its half hang-up for ever, asked or not: connections_poll looks on. */
+        if (connection->watch)
+            event_loop_unwatch(connection->watch);
+        connection->watch = NULL;
+        return;
+    }
+    event_watch_change(connection->watch, is_sending(connection) ? POLLIN | POLLOUT : POLLIN);
 }
 
 static void connection_ready(void *context, uint32_t events)
@@ -326,15 +330,24 @@ void connection_open(struct connections *connections, int descriptor, pid_t pid)
         connection_end(connection);
 }
 
+/* True if the peer neither sends nor reads any more. */
+static bool has_hung_up(const struct connection *connection)
+{
+    struct pollfd entry = {.fd = connection->descriptor};
+    return poll(&entry, 1, 0) > 0;
+}
+
 void connections_poll(struct connections *connections)
 {
     struct connection *next;
     for (struct connection *each = connections->first; each; each = next) {
         next = each->next;
-        if (!each->reply.is_pending)
-            continue;
-        connection_answer(each, command_poll(&connections->context, each->line));
-        if (!each->reply.is_pending)
+        bool was_pending = each->reply.is_pending;
+        if (was_pending)
+            connection_answer(each, command_poll(&connections->context, each->line));
+        if (each->is_cut)
+            connection_go_on(each, !has_hung_up(each));
+        else if (was_pending && !each->reply.is_pending)
             connection_go_on(each, true);
     }
 }

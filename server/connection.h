@@ -36,7 +36,8 @@ struct connections {
 /* Takes descriptor, which it closes at the end, also when there is no place or memory. */
 void connection_open(struct connections *connections, int descriptor, pid_t pid);
 
-/* Every few milliseconds: asks again for the replies that were pending. */
+/* Every few milliseconds: asks again for the replies that were pending, and serves the peers that
+ * ended their own direction. */
 void connections_poll(struct connections *connections);
 
 /* Once a second: cuts those that take too long. */

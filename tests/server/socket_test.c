@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* ioreqd's socket: who may connect, and that a peer which is silent, slow or half gone gets what is
- * its own and takes nothing from the others. */
+/* ioreqd's socket: who may connect, and what is done about silent peers and descriptors that nobody
+ * asked for. */
 #include "tests/support/daemon.h"
 
 #include <dirent.h>
@@ -174,95 +174,6 @@ static void silent_peer_is_cut_but_no_attached_or_waiting_one(void **state)
     assert_int_equal(daemon_stop(&ioreqd), 0);
 }
 
-/* ---- large replies ----------------------------------------------------------------------- */
-
-#define MANY_VMS     64
-#define MANY_CLIENTS 1024
-
-static void start_many(void)
-{
-    FILE *file = fopen(ioreqd.config, "we");
-    assert_non_null(file);
-    fprintf(file,
-            "server: {socket: %s, lock_memory: false}\n"
-            "pollers: [{name: a-long-name-000, cpu: any, idle: sleep, sandbox: %s}]\n"
-            "vms:\n",
-            ioreqd.socket, DAEMON_SANDBOX);
-    for (int i = 0; i < MANY_VMS; i++)
-        fprintf(file,
-                "  - {name: a-long-name-%03d, vcpus: 16, source: memfd, "
-                "poller: a-long-name-000}\n",
-                i);
-    fprintf(file, "clients:\n");
-    for (int i = 0; i < MANY_CLIENTS; i++)
-        fprintf(file,
-                "  - {name: a-long-nam-%04d, vm: a-long-name-%03d, device: fallback, "
-                "ranges: [{type: mmio, first: 0x%x, last: 0x%x}]}\n",
-                i, i % MANY_VMS, i * 4096, i * 4096 + 4095);
-    assert_int_equal(fclose(file), 0);
-    daemon_start(&ioreqd);
-}
-
-/* The whole reply of a peer that asked for the status and reads it bit by bit. */
-static char *read_slowly(int peer)
-{
-    size_t length = 0, space = 1 << 20;
-    char *text = malloc(space);
-    ssize_t count;
-    assert_non_null(text);
-    while ((count = recv(peer, text + length, length + 16384 < space ? 16384 : 0, 0)) > 0) {
-        length += (size_t)count;
-        daemon_pause();
-    }
-    assert_int_equal(count, 0);
-    text[length] = '\0';
-    return text;
-}
-
-static void assert_whole_status(char *text)
-{
-    size_t length = strlen(text), clients = 0;
-    assert_true(length > 300 * 1024);
-    assert_int_equal(strncmp(text, "ok\n{", 4), 0);
-    assert_string_equal(text + length - 2, "}\n");
-    for (const char *found = text; (found = strstr(found, "\"p99.99\"")); found++)
-        clients++;
-    assert_int_equal(clients, MANY_CLIENTS);
-    free(text);
-}
-
-static void slow_and_half_gone_readers_get_the_whole_reply(void **state)
-{
-    (void)state;
-    start_many();
-    for (int is_half_gone = 0; is_half_gone < 2; is_half_gone++) {
-        int peer = connect_peer();
-        assert_int_equal(wire_send_line(peer, "status json"), 0);
-        if (is_half_gone)
-            shutdown(peer, SHUT_WR);
-        /* The reply fills the socket, and the rest waits; meanwhile others are served. */
-        assert_int_equal(run_status(), 0);
-        assert_whole_status(read_slowly(peer));
-        close(peer);
-    }
-    assert_int_equal(daemon_stop(&ioreqd), 0);
-}
-
-static void reader_who_goes_away_leaves_the_others_alone(void **state)
-{
-    (void)state;
-    start_many();
-    for (int i = 0; i < 10; i++) {
-        int peer = connect_peer();
-        assert_int_equal(wire_send_line(peer, "status json"), 0);
-        char byte;
-        assert_int_equal(recv(peer, &byte, 1, 0), 1);
-        close(peer); /* with most of it unread */
-    }
-    assert_int_equal(run_status(), 0);
-    assert_int_equal(daemon_stop(&ioreqd), 0);
-}
-
 /* ---- descriptors ------------------------------------------------------------------------- */
 
 static int count_descriptors(pid_t pid)
@@ -372,8 +283,6 @@ int main(void)
         DAEMON_TEST(file_in_the_sockets_place_is_left_alone),
         DAEMON_TEST(silent_peers_lock_nobody_out),
         DAEMON_TEST(silent_peer_is_cut_but_no_attached_or_waiting_one),
-        DAEMON_TEST(slow_and_half_gone_readers_get_the_whole_reply),
-        DAEMON_TEST(reader_who_goes_away_leaves_the_others_alone),
         DAEMON_TEST(row39_descriptors_that_come_with_a_line_are_closed),
         DAEMON_TEST(requesters_and_peers_leave_no_descriptor_behind),
     };
