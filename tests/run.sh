@@ -74,7 +74,7 @@ for preset in "${presets[@]}"; do
     failed_before=$failed
     status=0
     ctest --test-dir "build/$preset" --output-on-failure --no-tests=error "${only[@]}" |
-        sed -E '/^(Internal ctest|Test project| *Start )/d' || status=$?
+        sed -uE '/^(Internal ctest|Test project| *Start )/d' || status=$?
     if [ -f "build/$preset/Testing/Temporary/LastTest.log" ]; then
         count "build/$preset"
         # Whatever the log's words are, what ctest calls a failure is one.
