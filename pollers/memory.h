@@ -14,6 +14,9 @@
 
 #define MEMORY_ANY_NODE (-1)
 
+/* Of every thread: locked memory holds whole stacks, so they are no larger than a device may need. */
+#define MEMORY_STACK_BYTES ((size_t)256 * 1024)
+
 /* The node of that CPU, or MEMORY_ANY_NODE if the machine does not tell. */
 int memory_node_of_cpu(uint32_t cpu);
 

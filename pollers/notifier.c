@@ -266,7 +266,11 @@ int notifier_start(struct notifier *notifier)
     ticks_per_second(); /* calibrates before anything is timed */
     atomic_store_explicit(&notifier->start_result, 1, memory_order_relaxed);
     atomic_store_explicit(&notifier->is_stopping, false, memory_order_relaxed);
-    int result = -pthread_create(&notifier->thread, NULL, thread_main, notifier);
+    pthread_attr_t attributes;
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, MEMORY_STACK_BYTES);
+    int result = -pthread_create(&notifier->thread, &attributes, thread_main, notifier);
+    pthread_attr_destroy(&attributes);
     if (result < 0)
         return result;
     struct timespec pause = {.tv_nsec = START_POLL_NS};

@@ -15,7 +15,6 @@
 #define START_TIMEOUT_NS     5000000000ull
 #define DUTY_TIMEOUT_NS      1000000000ull
 #define LATE_TIMEOUT_NS      10000000ull
-#define STACK_BYTES          (256 * 1024)
 #define STACK_PREFAULT_BYTES 65536
 
 int poller_create(const struct poller_options *options, struct poller **poller)
@@ -96,8 +95,7 @@ int poller_start(struct poller *poller)
     pthread_sigmask(SIG_SETMASK, &all, &before);
     pthread_attr_t attributes;
     pthread_attr_init(&attributes);
-    /* Locked memory holds whole stacks: no larger than a device may need. */
-    pthread_attr_setstacksize(&attributes, STACK_BYTES);
+    pthread_attr_setstacksize(&attributes, MEMORY_STACK_BYTES);
     int error = pthread_create(&poller->thread, &attributes, thread_main, poller);
     pthread_attr_destroy(&attributes);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
