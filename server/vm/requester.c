@@ -289,8 +289,9 @@ static int slot_wait(const struct requester *requester, const struct acrn_io_req
     uint64_t begin_ticks = ticks_now();
     /* Acquire: pairs with the server's release of COMPLETE, orders its value before our read. */
     while (__atomic_load_n(&slot->processed, __ATOMIC_ACQUIRE) != SLOT_COMPLETE) {
+        /* A server that ends answers first and hangs up then: look once more. */
         if (requester_is_over(requester))
-            return -ESHUTDOWN;
+            return slot_state(slot) == SLOT_COMPLETE ? 0 : -ESHUTDOWN;
         if (ticks_now() - begin_ticks < requester->spin_ticks)
             ticks_pause();
         else
