@@ -79,11 +79,12 @@ static inline bool inbox_try_push(struct inbox *inbox, const struct inbox_entry 
     return true;
 }
 
-/* Any thread: entries pushed and not popped. Acquire: pairs with both ends' releases. */
+/* Any thread: entries pushed and not popped. Acquire: pairs with the consumer's release, and with
+ * `popped` come the pushes that it took out; relaxed is then enough for `pushed`. */
 static inline uint32_t inbox_count(struct inbox *inbox)
 {
     uint32_t popped = atomic_load_explicit(&inbox->popped, memory_order_acquire);
-    return atomic_load_explicit(&inbox->pushed, memory_order_acquire) - popped;
+    return atomic_load_explicit(&inbox->pushed, memory_order_relaxed) - popped;
 }
 
 /* Consumer. True when nothing can be popped now. */

@@ -139,11 +139,12 @@ static inline bool slot_complete(struct acrn_io_request *slot, bool is_read, uin
                                        __ATOMIC_RELEASE, __ATOMIC_RELAXED);
 }
 
-/* Hands all slots to the requester. Only while no requester can see the page. */
+/* Hands all slots to the requester. Only while no requester can see the page. Relaxed: it is told of
+ * the page by a message, which orders all that was stored before. */
 static inline void slots_free_all(struct acrn_io_request *slots)
 {
     for (uint32_t i = 0; i < SLOT_COUNT; i++)
-        __atomic_store_n(&slots[i].processed, SLOT_FREE, __ATOMIC_RELEASE);
+        __atomic_store_n(&slots[i].processed, SLOT_FREE, __ATOMIC_RELAXED);
 }
 
 #endif

@@ -23,17 +23,6 @@ headers=(clients/request.h clients/inbox.h pollers/slot.h pollers/slot_record.h 
          pollers/page.h pollers/page_settle.h pollers/pci_ports.h pollers/poller.h
          pollers/poller_internal.h)
 
-# Orders that no suite needs, and why: a part of the line.
-not_needed() {
-    case $1 in
-        # page_open: no requester sees the page yet; whoever maps it is told by a message.
-        *'slots[i].processed, SLOT_FREE, __ATOMIC_RELEASE'*) ;;
-        # inbox_count: with `popped` come, through the consumer, the pushes that it took out.
-        *'return atomic_load_explicit(&inbox->pushed, memory_order_acquire) - popped'*) ;;
-        *) return 1 ;;
-    esac
-}
-
 # Atomic types, and plain memory that is handed over: the same lines, other types.
 translate() {
     sed -e 's/_Atomic(\([^()]*\))/shim::atomic<\1>/' \
@@ -117,10 +106,6 @@ run_one() {
 relax_one() {
     local file=${1%:*} line=${1##*:} text output
     text=$(sed -n "${line}p" "$tree/$file" | sed 's/^ *//')
-    if not_needed "$text"; then
-        printf '%-28s not needed, see run.sh: %s\n' "$1" "$text"
-        return
-    fi
     output=$("$build/relacy_tests" relax "$1" "$preemptions" 2>&1) ||
         touch "$build/failed.relax.${1//\//_}"
     printf '%-28s relaxed: %s\n' "$1" "$output"
