@@ -70,8 +70,11 @@ static inline const struct router_route *router_find(const struct router *router
     const uint64_t *firsts = tree->firsts;
     uint64_t count = tree->count;
     uint64_t node = 1;
-    while (node <= count)
+    while (node <= count) {
+        /* Three steps down, whichever way: those eight nodes lie in one cache line. */
+        __builtin_prefetch(&firsts[8 * node]);
         node = 2 * node + (firsts[node] <= address);
+    }
     /* Undo the steps to the left since the last one to the right: that is the greatest first
      * address at or below ours. */
     node >>= __builtin_ctzll(node) + 1;

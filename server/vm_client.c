@@ -154,8 +154,10 @@ int vm_client_create(struct vm *vm, const struct vm_client_options *options,
         created->client.device->ops->reset(created->client.device); /* nothing leads there yet */
     if (result == 0 && options->is_default) {
         result = vm_set_default_client(vm, created);
-        if (result < 0 && created->client.inbox)
-            poller_remove_inbox(created->poller, &created->client);
+        /* A poller that still lists the inbox looks into it: the client then stays, unreachable. */
+        if (result < 0 && created->client.inbox &&
+            poller_remove_inbox(created->poller, &created->client) < 0)
+            return result;
     }
     if (result < 0) {
         client_free(created, false);
