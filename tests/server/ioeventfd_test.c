@@ -465,7 +465,8 @@ static void entries_come_and_go_while_the_guest_writes(void **state)
                   LOAD_WRITES, (unsigned long long)kept, (unsigned long long)rung,
                   (unsigned long long)misses(), (unsigned long long)device.calls);
     assert_int_equal(vm_ioeventfd_figures(vm).rings + misses() + device.calls, LOAD_WRITES);
-    assert_int_equal(kept + rung, vm_ioeventfd_figures(vm).rings);
+    /* In a full ring several count as one, as they may in an eventfd: fewer, never more. */
+    assert_true(kept + rung > 0 && kept + rung <= vm_ioeventfd_figures(vm).rings);
 }
 
 /* After its COMPLETE every write is signalled: a lost one would hang here. */
