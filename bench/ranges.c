@@ -35,6 +35,7 @@ struct phase {
     struct histogram served; /* claim to completion, by the poller */
     struct histogram trips;  /* by the requester */
     uint64_t swaps;
+    uint64_t sweeps; /* rounds of the poller */
     uint64_t ns;
 };
 
@@ -159,6 +160,7 @@ static int run_phase(struct ranges *ranges, struct phase *phase, bool is_swappin
     uint64_t last = RANGE_BASE - RANGE_STRIDE;
     int result = 0;
     histogram_copy(ranges->client->latency, &before);
+    uint64_t sweeps = poller_figures(ranges->poller.poller).sweeps;
     atomic_store_explicit(&ranges->phase, phase, memory_order_release);
     uint64_t begin = ticks_now(), end = begin + ticks_from_ns(duration_ns);
     while (ticks_now() < end && result == 0) {
@@ -173,6 +175,7 @@ static int run_phase(struct ranges *ranges, struct phase *phase, bool is_swappin
         phase->swaps += 2;
     }
     atomic_store_explicit(&ranges->phase, NULL, memory_order_release);
+    phase->sweeps = poller_figures(ranges->poller.poller).sweeps - sweeps;
     phase->ns = ticks_to_ns(ticks_now() - begin);
     histogram_copy(ranges->client->latency, &phase->served);
     histogram_subtract(&phase->served, &before);
@@ -232,6 +235,8 @@ static void print_table(const struct ranges *ranges)
            share(&ranges->swapping.served, &ranges->quiet.served, 0.5),
            share(&ranges->swapping.served, &ranges->quiet.served, 0.99),
            share(&ranges->swapping.served, &ranges->quiet.served, 0.999));
+    printf("One sweep of 16 slots, quiet, on average: %.0f ns\n",
+           (double)ranges->quiet.ns / (double)ranges->quiet.sweeps);
     printf("Clear of 16 slots that nobody answers: %.2f ms, bound %.0f ms; %d completed\n",
            (double)ranges->clear_ns / 1e6, CLEAR_TIMEOUT_NS / 1e6, ranges->cleared);
 }
@@ -249,6 +254,7 @@ static int print_json(const struct ranges *ranges)
     struct report *ratio = report_add_object(root, "ratio");
     report_add_real(ratio, "median", share(&ranges->swapping.served, &ranges->quiet.served, 0.5));
     report_add_real(ratio, "p99", share(&ranges->swapping.served, &ranges->quiet.served, 0.99));
+    report_add_real(root, "sweep_ns", (double)ranges->quiet.ns / (double)ranges->quiet.sweeps);
     struct report *clear = report_add_object(root, "clear");
     report_add_number(clear, "ns", ranges->clear_ns);
     report_add_number(clear, "bound_ns", CLEAR_TIMEOUT_NS);
