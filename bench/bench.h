@@ -2,10 +2,13 @@
 /*
  * bench.h - what the questions of ioreq-bench share. One file a question.
  *
- * Flow:    main.c parses the options and calls the question; it measures in blocks, ours and the
- *          limit in turn (A B A B ...), and prints a table or one JSON object.
+ * Flow:    main.c parses the options and makes a result; the question adds points to it, each by
+ *          bench_compare: contenders run in short blocks, in turn (A B C A B C ...), under the same
+ *          conditions; then the result is printed as a table or as one JSON object, and exported.
  * Rules:   no absolute time is a claim; the claim is the median of the blocks' ratios, with their
  *          spread. The limit is the fastest of several plain loops in the same run.
+ * Threads: the main thread; what a question starts it ends.
+ * Memory:  a result owns its points and their series; names are copied.
  */
 #ifndef BENCH_BENCH_H
 #define BENCH_BENCH_H
@@ -14,6 +17,10 @@
 
 #include <stdbool.h>
 
+#define BENCH_NAME_BYTES     64u
+#define BENCH_CONTENDERS_MAX 12u
+#define BENCH_FACTS_MAX      64u
+
 struct report;
 
 struct bench_options {
@@ -21,34 +28,135 @@ struct bench_options {
     bool is_smoke; /* a second, only to see that it works; allowed in any build */
     uint32_t vcpus;
     uint32_t ranges;
-    bool has_ranges; /* given on the command line */
+    bool has_vcpus; /* given on the command line: this point only */
+    bool has_ranges;
     uint32_t blocks;
-    uint32_t block_requests;
+    uint32_t block_samples;
     uint32_t requester_cpu;
     uint32_t poller_cpu;
+    const char *completion;       /* rtt: "poll" or "notify" */
+    const char *export_directory; /* NULL: none */
 };
 
-/* Ratios of block medians. */
+/* ---- what is compared -------------------------------------------------------------------- */
+
+enum bench_role {
+    BENCH_OURS = 1, /* the first contender */
+    BENCH_LIMIT,    /* of several the fastest counts */
+    BENCH_BASELINE, /* what others do */
+};
+
+struct bench_contender {
+    const char *name;
+    enum bench_role role;
+    uint32_t operations; /* that lie in one sample; 0: one */
+    /* Runs one block: fills samples [count], ticks each. 0 or a negative errno, which ends the run. */
+    int (*run_block)(void *context, uint32_t variant, uint64_t *samples, uint32_t count);
+    void *context;
+    uint32_t variant;
+};
+
+/* ---- what comes of it -------------------------------------------------------------------- */
+
+/* Ratios of blocks. median 0: there is nothing to compare with. */
 struct bench_ratio {
     double median, p10, p90;
 };
 
-/* ratios [count] are sorted in place. */
-struct bench_ratio bench_ratio_of(double *ratios, uint32_t count);
+/* One contender under one set of conditions: a line of the table, a curve of the report. */
+struct bench_series {
+    char name[BENCH_NAME_BYTES];
+    enum bench_role role;
+    bool is_best_limit;
+    uint32_t operations;
+    struct histogram latency;     /* ticks for `operations` */
+    double *block_p50;            /* [blocks] ticks */
+    double *block_p999;           /* [blocks] ticks */
+    struct bench_ratio ours;      /* ours to this one, by the blocks' medians */
+    struct bench_ratio ours_p999; /* and by their p99.9 */
+};
 
-/* The median of samples [count], which are sorted in place. */
-uint64_t bench_median(uint64_t *samples, uint32_t count);
+/* One set of conditions. */
+struct bench_point {
+    char name[BENCH_NAME_BYTES];
+    double scale; /* its place on the axis of cost against scale; 0: none */
+    uint32_t series_count;
+    struct bench_series *series; /* [series_count] */
+    struct bench_point *next;
+};
 
-/* The distribution of `latency` (ticks), in ns, as a table row or as JSON members. */
-void bench_print_row(const char *name, const struct histogram *latency);
-void bench_report_latency(struct report *object, const struct histogram *latency);
+/* A figure or a word beside the latencies. */
+struct bench_fact {
+    char name[BENCH_NAME_BYTES];
+    char text[3 * BENCH_NAME_BYTES]; /* "": it is a number */
+    double number;
+};
+
+/* What the project wants to reach, and whether it did. */
+struct bench_reach {
+    char name[BENCH_NAME_BYTES];
+    double value, bound;
+    bool is_at_least; /* otherwise: at most */
+};
+
+struct bench_result {
+    const char *bench;
+    const char *summary;
+    const char *scale_name; /* of bench_point.scale; NULL: none */
+    const struct bench_options *options;
+    struct bench_point *points, **points_end;
+    struct bench_fact parameters[BENCH_FACTS_MAX], facts[BENCH_FACTS_MAX];
+    uint32_t parameter_count, fact_count;
+    struct bench_reach reaches[BENCH_FACTS_MAX];
+    uint32_t reach_count;
+};
+
+/* ---- for the questions ------------------------------------------------------------------- */
+
+/* Runs the contenders [count] in turn, options->blocks times options->block_samples, and adds a point.
+ * Progress goes to stderr when that is a terminal. -ENOMEM, or what run_block returned. */
+int bench_compare(struct bench_result *result, const char *name, double scale,
+                  const struct bench_contender *contenders, uint32_t count,
+                  struct bench_point **point);
+
+/* A point that was measured some other way: series [count] are made, empty, in the order of contenders,
+ * whose run_block is not used. Without blocks there are no ratios. */
+int bench_point_add(struct bench_result *result, const char *name, double scale,
+                    const struct bench_contender *contenders, uint32_t count,
+                    struct bench_point **point);
+
+/* The fastest limit, or NULL. */
+const struct bench_series *bench_best_limit(const struct bench_point *point);
+/* NULL: there is none of that name. */
+const struct bench_series *bench_find_series(const struct bench_point *point, const char *name);
+
+void bench_parameter(struct bench_result *result, const char *name, double number);
+void bench_fact(struct bench_result *result, const char *name, double number);
+void bench_fact_text(struct bench_result *result, const char *name, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+void bench_reach_at_most(struct bench_result *result, const char *name, double value, double bound);
+void bench_reach_at_least(struct bench_result *result, const char *name, double value,
+                          double bound);
+
+/* Nanoseconds of one operation at a percentile (0..1). */
+double bench_series_ns(const struct bench_series *series, double share);
+
+/* ---- for main.c -------------------------------------------------------------------------- */
+
+struct bench_result *bench_result_create(const char *bench, const char *summary,
+                                         const struct bench_options *options);
+void bench_result_destroy(struct bench_result *result);
+
+void bench_result_print_table(const struct bench_result *result);
+/* 0 or -ENOMEM. */
+int bench_result_print_json(const struct bench_result *result);
 
 /* CPU model, kernel, isolated CPUs, governor, build. */
-void bench_report_machine(struct report *object);
-void bench_print_machine(void);
+void bench_machine_report(struct report *object);
+void bench_machine_print(void);
 
 /* The questions. 0, or a negative errno after one line on stderr. */
-int bench_ranges(const struct bench_options *options);
-int bench_rtt(const struct bench_options *options);
+int bench_ranges(struct bench_result *result);
+int bench_rtt(struct bench_result *result);
 
 #endif

@@ -17,7 +17,7 @@ enum exit_code { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 static const struct {
     const char *name;
     const char *summary;
-    int (*run)(const struct bench_options *options);
+    int (*run)(struct bench_result *result);
 } questions[] = {
     {"rtt", "PENDING to COMPLETE as the vCPU sees it, beside the bare slot protocol", bench_rtt},
     {"ranges", "latency while 65,535 ranges are changed, and the time of a VM reset", bench_ranges},
@@ -34,13 +34,14 @@ static void print_usage(FILE *out)
     fputs("\n"
           "  --json              one JSON object instead of a table\n"
           "  --smoke             a second, to see that it works; not a measurement\n"
-          "  --vcpus N           slots in use, 1..16 (default 1)\n"
+          "  --vcpus N           slots in use, 1..16 (default: as the question says)\n"
           "  --ranges N          ranges in the router, 1..65536 (default 256, of the question "
           "ranges 65535)\n"
-          "  --blocks N          pairs of blocks, 1..10000 (default 200)\n"
-          "  --requests N        requests a block, 100..1000000 (default 5000)\n"
+          "  --blocks N          blocks of each contender, 1..10000 (default 100)\n"
+          "  --samples N         samples a block, 100..1000000 (default 2000)\n"
           "  --requester-cpu N   (default: the first CPU that may be used)\n"
           "  --poller-cpu N      (default: the last CPU that may be used)\n"
+          "  --export DIRECTORY  every distribution as files there (.hgrm, .hlog, .json)\n"
           "  -h, --help          show this\n"
           "  -V, --version       show the version\n"
           "\n"
@@ -84,14 +85,15 @@ static void default_cpus(struct bench_options *options)
 /* -1: go on; otherwise the exit code. */
 static int parse_options(int argc, char **argv, struct bench_options *options)
 {
-    enum { VCPUS = 256, RANGES, BLOCKS, REQUESTS, REQUESTER_CPU, POLLER_CPU };
+    enum { VCPUS = 256, RANGES, BLOCKS, SAMPLES, REQUESTER_CPU, POLLER_CPU, EXPORT };
     static const struct option known[] = {
         {"json", no_argument, NULL, 'j'},
         {"smoke", no_argument, NULL, 's'},
         {"vcpus", required_argument, NULL, VCPUS},
         {"ranges", required_argument, NULL, RANGES},
         {"blocks", required_argument, NULL, BLOCKS},
-        {"requests", required_argument, NULL, REQUESTS},
+        {"samples", required_argument, NULL, SAMPLES},
+        {"export", required_argument, NULL, EXPORT},
         {"requester-cpu", required_argument, NULL, REQUESTER_CPU},
         {"poller-cpu", required_argument, NULL, POLLER_CPU},
         {"help", no_argument, NULL, 'h'},
@@ -109,6 +111,7 @@ static int parse_options(int argc, char **argv, struct bench_options *options)
             options->is_smoke = true;
             break;
         case VCPUS:
+            options->has_vcpus = true;
             is_valid = parse_number(optarg, 1, 16, &options->vcpus);
             break;
         case RANGES:
@@ -118,8 +121,11 @@ static int parse_options(int argc, char **argv, struct bench_options *options)
         case BLOCKS:
             is_valid = parse_number(optarg, 1, 10000, &options->blocks);
             break;
-        case REQUESTS:
-            is_valid = parse_number(optarg, 100, 1000000, &options->block_requests);
+        case EXPORT:
+            options->export_directory = optarg;
+            break;
+        case SAMPLES:
+            is_valid = parse_number(optarg, 100, 1000000, &options->block_samples);
             break;
         case REQUESTER_CPU:
             is_valid = parse_number(optarg, 0, CPU_SETSIZE - 1, &options->requester_cpu);
@@ -143,12 +149,26 @@ static int parse_options(int argc, char **argv, struct bench_options *options)
     return -1;
 }
 
+static int ask(size_t question, const struct bench_options *options)
+{
+    const char *name = questions[question].name;
+    struct bench_result *result = bench_result_create(name, questions[question].summary, options);
+    int failed = result ? questions[question].run(result) : -ENOMEM;
+    if (failed == 0 && options->as_json)
+        failed = bench_result_print_json(result);
+    else if (failed == 0)
+        bench_result_print_table(result);
+    if (failed < 0)
+        fprintf(stderr, "ioreq-bench: %s: %s\n", name, strerror(-failed));
+    bench_result_destroy(result);
+    return failed < 0 ? EXIT_FAILED : EXIT_OK;
+}
+
 int main(int argc, char **argv)
 {
     if (standard_descriptors_open() < 0)
         return EXIT_FAILED;
-    struct bench_options options = {
-        .vcpus = 1, .ranges = 256, .blocks = 200, .block_requests = 5000};
+    struct bench_options options = {.ranges = 256, .blocks = 100, .block_samples = 2000};
     default_cpus(&options);
     int exit_code = parse_options(argc, argv, &options);
     if (exit_code >= 0)
@@ -163,10 +183,10 @@ int main(int argc, char **argv)
     }
     if (options.is_smoke) {
         options.blocks = 4;
-        options.block_requests = 200;
+        options.block_samples = 200;
     }
     for (size_t i = 0; i < QUESTION_COUNT; i++)
         if (strcmp(argv[optind], questions[i].name) == 0)
-            return questions[i].run(&options) < 0 ? EXIT_FAILED : EXIT_OK;
+            return ask(i, &options);
     return usage_error("unknown question: ", argv[optind]);
 }

@@ -14,7 +14,6 @@
 #include "pollers/memory.h"
 #include "pollers/placement.h"
 #include "pollers/ticks.h"
-#include "server/report.h"
 #include "server/topology.h"
 #include "server/vm_client.h"
 
@@ -213,59 +212,38 @@ static int measure_clear(struct ranges *ranges)
 
 /* ---- result ------------------------------------------------------------------------------ */
 
-static double share(const struct histogram *a, const struct histogram *b, double percentile)
+static double at(const struct bench_series *series, double percentile)
 {
-    uint64_t under = histogram_percentile(b, percentile);
-    return under ? (double)histogram_percentile(a, percentile) / (double)under : 0;
+    return bench_series_ns(series, percentile);
 }
 
-static void print_table(const struct ranges *ranges)
+static int show(struct bench_result *result, const struct ranges *ranges)
 {
-    bench_print_machine();
-    printf("ranges: %u present; %llu changes in %.1f s while requests flow\n\n",
-           ranges->range_count, (unsigned long long)ranges->swapping.swaps,
-           (double)ranges->swapping.ns / 1e9);
-    printf("%-28s %10s %9s %9s %9s %9s %9s  ns\n", "", "COUNT", "P50", "P99", "P99.9", "P99.99",
-           "MAX");
-    bench_print_row("served, quiet", &ranges->quiet.served);
-    bench_print_row("served, ranges change", &ranges->swapping.served);
-    bench_print_row("round trip, quiet", &ranges->quiet.trips);
-    bench_print_row("round trip, ranges change", &ranges->swapping.trips);
-    printf("\nServed, changing to quiet: p50 %.2f, p99 %.2f, p99.9 %.2f\n",
-           share(&ranges->swapping.served, &ranges->quiet.served, 0.5),
-           share(&ranges->swapping.served, &ranges->quiet.served, 0.99),
-           share(&ranges->swapping.served, &ranges->quiet.served, 0.999));
-    printf("One sweep of 16 slots, quiet, on average: %.0f ns\n",
-           (double)ranges->quiet.ns / (double)ranges->quiet.sweeps);
-    printf("Clear of 16 slots that nobody answers: %.2f ms, bound %.0f ms; %d completed\n",
-           (double)ranges->clear_ns / 1e6, CLEAR_TIMEOUT_NS / 1e6, ranges->cleared);
-}
-
-static int print_json(const struct ranges *ranges)
-{
-    struct report *root = report_create();
-    report_add_text(root, "bench", "ranges");
-    report_add_bool(root, "smoke", ranges->options->is_smoke);
-    report_add_number(report_add_object(root, "parameters"), "ranges", ranges->range_count);
-    report_add_text(root, "unit", "ns");
-    report_add_number(root, "changes", ranges->swapping.swaps);
-    bench_report_latency(report_add_object(root, "quiet"), &ranges->quiet.served);
-    bench_report_latency(report_add_object(root, "changing"), &ranges->swapping.served);
-    struct report *ratio = report_add_object(root, "ratio");
-    report_add_real(ratio, "median", share(&ranges->swapping.served, &ranges->quiet.served, 0.5));
-    report_add_real(ratio, "p99", share(&ranges->swapping.served, &ranges->quiet.served, 0.99));
-    report_add_real(root, "sweep_ns", (double)ranges->quiet.ns / (double)ranges->quiet.sweeps);
-    struct report *clear = report_add_object(root, "clear");
-    report_add_number(clear, "ns", ranges->clear_ns);
-    report_add_number(clear, "bound_ns", CLEAR_TIMEOUT_NS);
-    report_add_number(clear, "completed", (uint64_t)ranges->cleared);
-    bench_report_machine(report_add_object(root, "machine"));
-    char *text = report_text(root);
-    report_destroy(root);
-    if (!text)
-        return -ENOMEM;
-    puts(text);
-    free(text);
+    static const struct bench_contender both[] = {{.name = "ranges change", .role = BENCH_OURS},
+                                                  {.name = "quiet", .role = BENCH_BASELINE}};
+    struct bench_point *served, *trips;
+    int failed = bench_point_add(result, "served, claim to completion", 0, both, 2, &served);
+    if (failed == 0)
+        failed = bench_point_add(result, "round trip", 0, both, 2, &trips);
+    if (failed < 0)
+        return failed;
+    histogram_copy(&ranges->swapping.served, &served->series[0].latency);
+    histogram_copy(&ranges->quiet.served, &served->series[1].latency);
+    histogram_copy(&ranges->swapping.trips, &trips->series[0].latency);
+    histogram_copy(&ranges->quiet.trips, &trips->series[1].latency);
+    const struct bench_series *changing = &served->series[0], *quiet = &served->series[1];
+    double sweep_ns = (double)ranges->quiet.ns / (double)ranges->quiet.sweeps;
+    bench_fact(result, "changes", (double)ranges->swapping.swaps);
+    bench_fact(result, "change_us",
+               (double)ranges->swapping.ns / 1e3 / (double)ranges->swapping.swaps);
+    bench_fact(result, "sweep_ns", sweep_ns);
+    bench_fact(result, "clear_ms", (double)ranges->clear_ns / 1e6);
+    bench_fact(result, "clear_bound_ms", CLEAR_TIMEOUT_NS / 1e6);
+    bench_fact(result, "clear_completed", ranges->cleared);
+    bench_reach_at_most(result, "added at p50, ns", at(changing, 0.5) - at(quiet, 0.5), sweep_ns);
+    bench_reach_at_most(result, "added at p99, ns", at(changing, 0.99) - at(quiet, 0.99), sweep_ns);
+    bench_reach_at_most(result, "added at p99.9, ns", at(changing, 0.999) - at(quiet, 0.999),
+                        sweep_ns);
     return 0;
 }
 
@@ -292,24 +270,22 @@ static int measure(struct ranges *ranges)
     return result < 0 ? result : measure_clear(ranges);
 }
 
-int bench_ranges(const struct bench_options *options)
+int bench_ranges(struct bench_result *report)
 {
     static struct ranges ranges;
+    const struct bench_options *options = report->options;
     ranges.options = options;
     ranges.range_count = options->has_ranges ? options->ranges : RANGES_DEFAULT;
     if (ranges.range_count > RANGES_DEFAULT)
         ranges.range_count = RANGES_DEFAULT; /* one more comes and goes */
+    bench_parameter(report, "ranges", ranges.range_count);
     int result = build_topology(&ranges);
     if (result == 0)
         result = fill_ranges(&ranges);
     if (result == 0)
         result = measure(&ranges);
-    if (result == 0 && options->as_json)
-        result = print_json(&ranges);
-    else if (result == 0)
-        print_table(&ranges);
-    if (result < 0)
-        fprintf(stderr, "ioreq-bench: ranges: %s\n", strerror(-result));
+    if (result == 0)
+        result = show(report, &ranges);
     if (ranges.poller.poller)
         poller_stop(ranges.poller.poller, VM_CALL_TIMEOUT_NS);
     if (ranges.vm)
