@@ -34,7 +34,6 @@ struct bench_options {
     uint32_t block_samples;
     uint32_t requester_cpu;
     uint32_t poller_cpu;
-    const char *completion;       /* rtt: "poll" or "notify" */
     const char *export_directory; /* NULL: none */
 };
 

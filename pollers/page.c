@@ -76,6 +76,32 @@ uint32_t page_settle_all(struct page *page)
     return settled;
 }
 
+bool page_is_handling(const struct page *page)
+{
+    for (uint32_t i = 0; i < SLOT_COUNT; i++)
+        if (slot_record_phase(slot_record_word(&page->records[i])) == SLOT_PHASE_HANDLING)
+            return true;
+    return false;
+}
+
+uint32_t page_settle_frozen(struct page *page)
+{
+    uint32_t settled = page_settle_all(page);
+    for (uint32_t i = 0; i < page->vcpu_count; i++) {
+        struct slot_record *record = &page->records[i];
+        uint64_t word = slot_record_word(record);
+        enum slot_phase phase = slot_record_phase(word);
+        /* IDLE: it had claimed the slot to answer at once, or had yet to open the record. The record
+         * may be of an earlier request, so all 64 bits are written: the requester takes its own. */
+        if (phase != SLOT_PHASE_HANDLING && phase != SLOT_PHASE_IDLE)
+            continue;
+        settled += slot_complete(&page->slots[i], true, REQUEST_MMIO, UINT64_MAX);
+        if (phase == SLOT_PHASE_HANDLING)
+            slot_record_close(record, word);
+    }
+    return settled;
+}
+
 uint32_t page_in_flight(const struct page *page)
 {
     uint32_t count = 0;

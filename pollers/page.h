@@ -91,6 +91,13 @@ bool page_settle(struct page *page, uint32_t slot_index, uint64_t ticket, uint64
  * all-ones. Returns how many. */
 uint32_t page_settle_all(struct page *page);
 
+/* Control at shutdown, once the sweeping poller is frozen (poller_freeze): completes what is in flight,
+ * and what that poller had claimed and nobody else has, with all-ones. Returns how many. */
+uint32_t page_settle_frozen(struct page *page);
+
+/* True if the sweeping poller handles a request of this page just now. Any thread. */
+bool page_is_handling(const struct page *page);
+
 /* How many slots are in flight now. Any thread. */
 uint32_t page_in_flight(const struct page *page);
 

@@ -9,14 +9,12 @@
 
 #include "pollers/page.h"
 
-static inline bool page_settle_inline(struct page *page, uint32_t slot_index, uint64_t ticket,
-                                      uint64_t value)
+/* Whoever settles a record answers its slot and closes it. False: the requester took the slot back. */
+static inline bool page_answer(struct page *page, uint32_t slot_index, uint64_t ticket,
+                               uint64_t value)
 {
     struct slot_record *record = &page->records[slot_index];
-    if (!slot_record_win(record, ticket))
-        return false;
-    struct acrn_io_request *slot = &page->slots[slot_index];
-    bool is_ours = slot_complete(slot, record->is_read, record->type,
+    bool is_ours = slot_complete(&page->slots[slot_index], record->is_read, record->type,
                                  value & request_ones(record->size_bytes));
     bool notify_wanted = record->notify_wanted;
     slot_record_close(record, ticket);
@@ -26,6 +24,13 @@ static inline bool page_settle_inline(struct page *page, uint32_t slot_index, ui
     else if (notify_wanted)
         atomic_fetch_add_explicit(&page->settled[PAGE_UNNOTIFIED], 1, memory_order_relaxed);
     return is_ours;
+}
+
+static inline bool page_settle_inline(struct page *page, uint32_t slot_index, uint64_t ticket,
+                                      uint64_t value)
+{
+    return slot_record_win(&page->records[slot_index], ticket) &&
+           page_answer(page, slot_index, ticket, value);
 }
 
 #endif

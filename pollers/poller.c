@@ -16,6 +16,7 @@
 #define DUTY_TIMEOUT_NS      1000000000ull
 #define LATE_TIMEOUT_NS      10000000ull
 #define STACK_PREFAULT_BYTES 65536
+#define FREEZE_SIGNAL        (SIGRTMAX - 1)
 
 int poller_create(const struct poller_options *options, struct poller **poller)
 {
@@ -65,10 +66,25 @@ static int thread_prepare(struct poller *poller)
     return poller->options.arm ? poller->options.arm(poller->options.arm_context) : 0;
 }
 
+/* Whose thread this is, for the signal handler. */
+static _Thread_local struct poller *own_poller;
+
+/* Never returns: what the thread was doing is not gone on with. That takes no system call, so the
+ * sandbox does not mind. */
+static void stand_still(int signal)
+{
+    (void)signal;
+    /* Release: pairs with poller_freeze's acquire; what the thread stored before is then visible. */
+    atomic_store_explicit(&own_poller->state, POLLER_FROZEN, memory_order_release);
+    for (;;)
+        ticks_pause();
+}
+
 /* Release on every state: pairs with wait_while_state. */
 static void *thread_main(void *argument)
 {
     struct poller *poller = argument;
+    own_poller = poller;
     poller->start_error = thread_prepare(poller);
     if (poller->start_error < 0) {
         atomic_store_explicit(&poller->state, POLLER_FAILED, memory_order_release);
@@ -89,9 +105,13 @@ int poller_start(struct poller *poller)
 {
     ticks_per_second(); /* calibrates before anything is timed */
     atomic_store_explicit(&poller->state, POLLER_STARTING, memory_order_relaxed);
-    /* A signal handler ends in a system call; signals are control's. */
+    /* A signal handler ends in a system call; signals are control's, but for the one whose handler
+     * does not end. */
+    struct sigaction freeze = {.sa_handler = stand_still};
+    sigaction(FREEZE_SIGNAL, &freeze, NULL);
     sigset_t all, before;
     sigfillset(&all);
+    sigdelset(&all, FREEZE_SIGNAL);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     pthread_attr_t attributes;
     pthread_attr_init(&attributes);
@@ -267,6 +287,14 @@ int poller_stop(struct poller *poller, uint64_t timeout_ns)
     if (atomic_load_explicit(&poller->state, memory_order_acquire) == POLLER_STOPPED)
         pthread_join(poller->thread, NULL);
     return 0;
+}
+
+int poller_freeze(struct poller *poller, uint64_t timeout_ns)
+{
+    if (atomic_load_explicit(&poller->state, memory_order_acquire) != POLLER_RUNNING)
+        return 0;
+    int error = pthread_kill(poller->thread, FREEZE_SIGNAL);
+    return error ? -error : wait_while_state(poller, POLLER_RUNNING, timeout_ns);
 }
 
 void poller_destroy(struct poller *poller)

@@ -78,11 +78,16 @@ int poller_quiesce(struct poller *poller, uint64_t timeout_ns);
 /* Ends the loop. -ETIMEDOUT: it is stuck in a device. */
 int poller_stop(struct poller *poller, uint64_t timeout_ns);
 
+/* For one that poller_stop could not end: its thread stands still for good, wherever it is, so that
+ * control may settle what it was handling (page_settle_frozen). Uses SIGRTMAX - 1. 0: it stands, or
+ * there is none; -ETIMEDOUT. */
+int poller_freeze(struct poller *poller, uint64_t timeout_ns);
+
 /* True if no thread runs on it: never started, or stopped and ended. */
 bool poller_is_gone(const struct poller *poller);
 
-/* Frees a poller that is gone. One that is parked or stuck is kept: its
- * thread still runs on it. */
+/* Frees a poller that is gone. One that is parked, stuck or frozen is kept: its thread still is on
+ * it. */
 void poller_destroy(struct poller *poller);
 
 /* For display; any thread. */

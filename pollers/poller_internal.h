@@ -14,6 +14,7 @@ enum poller_state {
     POLLER_FAILED, /* start_error says why */
     POLLER_STOPPED,
     POLLER_PARKED, /* stopped, but the thread cannot exit */
+    POLLER_FROZEN, /* stuck, and now made to stand still */
 };
 
 struct poller_command {

@@ -3,8 +3,8 @@
  * The hot path. A request's way through this file, top to bottom:
  *
  *   sweep_page -> dispatch -> request_check -> (pci_ports) -> router_find -> slot_claim
- *                    -> handle_here, or the client's inbox -> drain_inbox -> handle_here
- *                    -> page_settle
+ *       -> handle_here: the device, page_answer
+ *       or hand_over: the client's inbox -> drain_inbox: the device, page_settle
  *
  * No system call, allocation, lock, log, division by a variable or unbounded loop.
  */
@@ -44,28 +44,29 @@ static void note_error(struct client *client)
         atomic_store_explicit(&client->is_broken, true, memory_order_relaxed);
 }
 
-/* Calls the device and answers. */
-static inline void handle_here(struct poller *poller, struct page *page, struct client *client,
-                               struct request *request, uint64_t ticket)
+/* What the device answers; all-ones if it fails. */
+static inline uint64_t ask_device(struct client *client, struct request *request)
 {
     struct device *device = client->device;
-    uint64_t value = UINT64_MAX;
-    if (likely(!atomic_load_explicit(&client->is_broken, memory_order_relaxed))) {
-        int result = device->ops->handle(device, request);
-        if (likely(result == 0))
-            value = request->value;
-        else
-            note_error(client);
-    }
-    page_settle_inline(page, request->vcpu, ticket, value);
-    /* From here on the requester goes ahead; what follows costs it nothing. */
+    if (unlikely(atomic_load_explicit(&client->is_broken, memory_order_relaxed)))
+        return UINT64_MAX;
+    if (likely(device->ops->handle(device, request) == 0))
+        return request->value;
+    note_error(client);
+    return UINT64_MAX;
+}
+
+/* The answer is out and the requester goes ahead; what is done here costs it nothing. */
+static inline void note_answered(struct poller *poller, struct client *client,
+                                 const struct request *request)
+{
     uint64_t now = ticks_now();
     /* Between two CPUs the counters may differ by a few ticks. */
     histogram_record(client->latency,
                      now > request->arrival_ticks ? now - request->arrival_ticks : 0);
     poller->last_ticks = now;
-    if (device->ops->completed)
-        device->ops->completed(device, request);
+    if (client->device->ops->completed)
+        client->device->ops->completed(client->device, request);
 }
 
 /* Claims and completes at once, without any client. False: the requester took the slot back. */
@@ -137,19 +138,53 @@ static inline struct client *route(struct page *page, struct request *request)
     return page->default_client;
 }
 
-/* To the client, wherever it lives. The record is open: from here on the gate decides. */
-static inline void hand_over(struct poller *poller, struct page *page, struct client *client,
-                             struct inbox_entry *entry)
+/* Claims a slot; false, and counted: the requester took it back. */
+static inline bool claim(struct page *page, const struct client *client,
+                         const struct request *request)
 {
-    struct request *request = &entry->request;
-    if (client->inbox) {
-        bool was_pushed = inbox_try_push(client->inbox, entry);
-        assert(was_pushed); /* we are the only producer, and there was space */
-    } else if (unlikely(client->external != NULL)) {
-        external_offer(client->external, request, entry->ticket);
-    } else {
-        handle_here(poller, page, client, request, entry->ticket);
+    page->records[request->vcpu].was_full = false; /* if it waited, it does no more */
+    bool is_claimed = slot_claim(&page->slots[request->vcpu], client->is_default);
+    counter_add(&page->counters[likely(is_claimed) ? PAGE_REQUESTS : PAGE_REVOKED], 1);
+    return is_claimed;
+}
+
+/* The client lives here. Between the claim and the answer as little as can be: until the requester's
+ * next look the slot's line is ours. */
+static inline uint32_t handle_here(struct poller *poller, struct page *page, struct client *client,
+                                   struct request *request)
+{
+    struct slot_record *record = &page->records[request->vcpu];
+    uint64_t ticket = slot_record_hold(record);
+    if (unlikely(!claim(page, client, request))) {
+        slot_record_close(record, ticket);
+        return 0;
     }
+    page_answer(page, request->vcpu, ticket, ask_device(client, request));
+    note_answered(poller, client, request);
+    return 1;
+}
+
+/* The client lives elsewhere: once the record is open, the gate decides. */
+static inline uint32_t hand_over(struct page *page, struct client *client,
+                                 struct inbox_entry *entry)
+{
+    struct slot_record *record = &page->records[entry->request.vcpu];
+    if (client->inbox && unlikely(!inbox_has_space(client->inbox))) {
+        if (!record->was_full)
+            counter_add(&page->counters[PAGE_INBOX_FULL], 1);
+        record->was_full = true;
+        return 0;
+    }
+    if (unlikely(!claim(page, client, &entry->request)))
+        return 0;
+    entry->ticket = slot_record_open(record);
+    if (unlikely(client->external != NULL)) {
+        external_offer(client->external, &entry->request, entry->ticket);
+        return 1;
+    }
+    bool was_pushed = inbox_try_push(client->inbox, entry);
+    assert(was_pushed); /* we are the only producer, and there was space */
+    return 1;
 }
 
 /* A PENDING slot. Returns 1 if it was taken on, 0 if it stays as it is. */
@@ -182,26 +217,14 @@ static inline uint32_t dispatch(struct poller *poller, struct page *page, uint32
     struct client *client = route(page, request);
     if (unlikely(!client))
         return refuse(page, slot_index, &copy, PAGE_UNROUTED, ones);
-    if (client->inbox && unlikely(!inbox_has_space(client->inbox))) {
-        if (!record->was_full)
-            counter_add(&page->counters[PAGE_INBOX_FULL], 1);
-        record->was_full = true;
-        return 0;
-    }
-    if (unlikely(!slot_claim(slot, client->is_default))) {
-        counter_add(&page->counters[PAGE_REVOKED], 1);
-        return 0;
-    }
-    counter_add(&page->counters[PAGE_REQUESTS], 1);
     record->type = (uint8_t)copy.type; /* as the requester will read the answer */
     record->size_bytes = request->size_bytes;
     record->is_read = request_is_read(request);
     record->notify_wanted = copy.completion_polling == 0;
-    record->was_full = false;
     record->odd_state = 0;
-    entry.ticket = slot_record_open(record);
-    hand_over(poller, page, client, &entry);
-    return 1;
+    if (unlikely(client->inbox || client->external))
+        return hand_over(page, client, &entry);
+    return handle_here(poller, page, client, request);
 }
 
 /* A PENDING slot, and what it cost: from the look at it until it was answered or handed over. */
@@ -267,7 +290,9 @@ static uint32_t drain_inbox(struct poller *poller, const struct poller_inbox *du
         if (unlikely(slot_record_word(record) != entry.ticket))
             continue; /* settled by a reset or a shutdown while it waited here */
         uint64_t begin = ticks_now();
-        handle_here(poller, duty->page, duty->client, &entry.request, entry.ticket);
+        page_settle_inline(duty->page, entry.request.vcpu, entry.ticket,
+                           ask_device(duty->client, &entry.request));
+        note_answered(poller, duty->client, &entry.request);
         note_busy(poller, begin);
     }
     return work;

@@ -58,6 +58,29 @@ static uint32_t count_in_flight(const struct topology *topology)
     return count;
 }
 
+static void say_late(const struct vm *vm, uint32_t late)
+{
+    if (late)
+        log_warning("vm %s: %u requests were not answered in time; completed with all-ones",
+                    vm->name, late);
+}
+
+/* A poller that hangs in a device of its own VM: nobody else can answer while it might go on. */
+static void settle_stuck(struct topology *topology)
+{
+    for (size_t i = 0; i < topology->vm_count; i++) {
+        struct vm *vm = topology->vms[i];
+        if (!page_is_handling(vm->page))
+            continue;
+        if (poller_freeze(vm->poller, VM_CALL_TIMEOUT_NS) == 0)
+            say_late(vm, page_settle_frozen(vm->page));
+        else
+            log_error("vm %s: its poller cannot be made to stand still; what it handles stays "
+                      "unanswered",
+                      vm->name);
+    }
+}
+
 int topology_settle(struct topology *topology)
 {
     int result = 0;
@@ -69,18 +92,15 @@ int topology_settle(struct topology *topology)
         struct timespec pause = {.tv_nsec = 50000};
         nanosleep(&pause, NULL);
     }
-    for (size_t i = 0; i < topology->vm_count; i++) {
-        uint32_t late = page_settle_all(topology->vms[i]->page);
-        if (late)
-            log_warning("vm %s: %u requests were not answered in time; completed with all-ones",
-                        topology->vms[i]->name, late);
-    }
+    for (size_t i = 0; i < topology->vm_count; i++)
+        say_late(topology->vms[i], page_settle_all(topology->vms[i]->page));
     for (size_t i = 0; i < topology->poller_count; i++) {
         if (poller_stop(topology->pollers[i].poller, VM_CALL_TIMEOUT_NS) == 0)
             continue;
         log_error("poller %s is stuck in a device", topology->pollers[i].name);
         result = -ETIMEDOUT;
     }
+    settle_stuck(topology);
     notifier_stop(topology->notifier); /* the doorbells that were answered have rung */
     return result;
 }

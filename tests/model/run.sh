@@ -23,6 +23,8 @@ orderly safety     |                      | none      | reset after a clear; cle
 reset safety       | -DWILD=1             | none      | reset at any time; deadline, stuck client
 reset+clear safety | -DWILD=2             | none      | reset at any time; clear
 orderly, store     | -DMUTANT=8           | none      | COMPLETE by store is enough for that hypervisor
+local safety       | -DLOCAL              | none      | clients on the sweeping poller, which may hang in one
+local, reset safety | -DLOCAL -DWILD=3    | none      | the same, reset at any time
 clear ends         | -DLIVENESS -DNO_DEADLINE | none  | though a client is stuck and nobody keeps deadlines
 orderly ends       | -DLIVENESS           | none      | every request answered or taken back, clear ends
 reset ends         | -DLIVENESS -DWILD=1  | none      | the same
@@ -45,6 +47,8 @@ mutant 15          | -DLIVENESS           | liveness  | inbox fills with what a 
 mutant 16          | -DLIVENESS -DNO_DEADLINE | liveness  | clear waits for a stuck client without bound
 mutant 17          |                      | assertion | clear ends without one more round
 mutant 18          |                      | assertion | clear does not wait for another settler
+mutant 19          | -DLOCAL              | assertion | frozen poller: only what it holds is settled
+mutant 20          | -DLOCAL              | assertion | settled beside a poller that does not stand still
 END
 }
 
@@ -57,7 +61,10 @@ run_one() {
     name=$(trim "$name") expected=$(trim "$expected") what=$(trim "$what")
     cd "$folder"
     cc_options="-O2 -DSAFETY" pan_options=
-    case $options in *LIVENESS*) cc_options="-O2 -DNFAIR=3" pan_options="-a -f" ;; esac
+    case $options in
+        *LIVENESS*) cc_options="-O2 -DNFAIR=3" pan_options="-a -f" ;;
+        *LOCAL*) pan_options=-E ;; # a poller that is frozen stands anywhere
+    esac
     case $name in "mutant "*) # soon over: compiling is most of it
         options="$options -DMUTANT=${name#mutant }" cc_options="$cc_options -O0" ;;
     esac

@@ -38,7 +38,7 @@
 #if !defined(WILD) || WILD == 1
 #define DEADLINE
 #endif
-#if !defined(WILD) || WILD == 2
+#if !defined(LOCAL) && (!defined(WILD) || WILD == 2)
 #define CLEAR
 #endif
 #ifdef DEADLINE
@@ -46,6 +46,17 @@
 #endif
 #if MUTANT == 14 || defined(NO_DEADLINE)
 #undef DEADLINE
+#endif
+
+/* LOCAL: clients live on the sweeping poller; it may hang in one for good, and is then made to stand
+ * still, wherever it is, and what it was handling is settled. A server that ends answers no more. */
+#ifdef LOCAL
+bool frozen;
+#undef DEADLINE
+#undef STUCK
+#define UNLESS_FROZEN provided (!frozen)
+#else
+#define UNLESS_FROZEN
 #endif
 
 /* A client that stops leaves all its tickets in the inbox: with room for fewer, a request could
@@ -64,11 +75,13 @@
 #define SLOT_PHASE_IDLE      1
 #define SLOT_PHASE_IN_FLIGHT 2
 #define SLOT_PHASE_SETTLING  3
+#define SLOT_PHASE_HANDLING  4
 
 #define REQUESTER 1
 #define RESET     2
 #define SWEEPER   3
 #define SETTLER   4
+#define FREEZER   5
 
 /* The page. words: which request the requester wrote there, 1..REQUESTS. */
 #define STALE 0
@@ -343,6 +356,22 @@ inline hand_over(slot)
     fi
 }
 
+/* slot_record_hold, slot_claim, the device, page_answer */
+inline handle_here(slot)
+{
+    record_move(SWEEPER, slot, SLOT_PHASE_HANDLING);
+    if
+    :: atomic { page[slot] == SLOT_PENDING ->
+       d_step {
+           page_move(SWEEPER, slot, SLOT_PROCESSING);
+           copy = words[slot]
+       } }
+       complete(SWEEPER, slot, copy, copy)
+    :: else
+    fi;
+    record_move(SWEEPER, slot, SLOT_PHASE_IDLE)
+}
+
 #define LEAVE     0
 #define AT_ONCE   1
 #define HAND_OVER 2
@@ -367,7 +396,14 @@ inline dispatch(slot)
        }
        if
        :: way == AT_ONCE -> answer_at_once(slot)
+#ifdef LOCAL
+       :: way == HAND_OVER -> answer_at_once(slot) /* malformed, or nobody's */
+#endif
+#ifdef LOCAL
+       :: way == HAND_OVER -> handle_here(slot)
+#else
        :: way == HAND_OVER -> hand_over(slot)
+#endif
        :: else
        fi;
        d_step { copy = 0; way = LEAVE }
@@ -377,7 +413,7 @@ inline dispatch(slot)
     fi
 }
 
-proctype sweeper()
+proctype sweeper() UNLESS_FROZEN
 {
     byte slot, copy, way;
 end_idle:
@@ -456,6 +492,43 @@ end_none:
     :: atomic { phase[LAST_SLOT] == SLOT_PHASE_IN_FLIGHT -> win(LAST_SLOT, mine) }
        answer(LAST_SLOT, ONES, mine)
     od
+}
+#endif
+
+#ifdef LOCAL
+/* poller_freeze, page_settle_frozen */
+inline settle_frozen(slot)
+{
+#if MUTANT == 19
+    if
+    :: phase[slot] == SLOT_PHASE_HANDLING -> complete(FREEZER, slot, ONES, words[slot])
+    :: else
+    fi;
+#else
+    complete(FREEZER, slot, ONES, words[slot]);
+#endif
+    if
+    :: phase[slot] == SLOT_PHASE_HANDLING -> record_move(FREEZER, slot, SLOT_PHASE_IDLE)
+    :: else
+    fi
+}
+
+/* The poller was seen to handle something; it may have come back since. */
+proctype freezer()
+{
+    if
+    :: phase[0] == SLOT_PHASE_HANDLING || phase[LAST_SLOT] == SLOT_PHASE_HANDLING ->
+#if MUTANT != 20
+       frozen = true;
+#endif
+       settle_frozen(0);
+       settle_frozen(LAST_SLOT);
+       d_step {
+           assert(page[0] != SLOT_PROCESSING || !frozen);
+           assert(page[LAST_SLOT] != SLOT_PROCESSING || !frozen)
+       }
+    :: true
+    fi
 }
 #endif
 
@@ -538,7 +611,11 @@ init {
         run vcpu(0);
         run vcpu(LAST_SLOT);
         run sweeper();
+#ifdef LOCAL
+        run freezer();
+#else
         run client();
+#endif
 #ifdef DEADLINE
         run deadline();
 #endif

@@ -8,7 +8,7 @@
 
 #define RECORDS_SEQUENCE 5u
 
-enum actor { REQUESTER = 1, RESET, SWEEPER, SETTLER };
+enum actor { REQUESTER = 1, RESET, SWEEPER, SETTLER, FREEZER };
 
 struct transition {
     enum actor actor;
@@ -61,7 +61,8 @@ static void note_record(bool *seen, enum actor actor, uint64_t before, uint64_t 
 {
     struct transition step = {actor, slot_record_phase(before), slot_record_phase(after)};
     note(record_table, RECORD_ROWS, seen, step);
-    uint64_t opened = actor == SWEEPER && before != after;
+    uint64_t opened =
+        actor == SWEEPER && before != after && slot_record_phase(before) == SLOT_PHASE_IDLE;
     assert_int_equal(after >> SLOT_PHASE_BITS, (before >> SLOT_PHASE_BITS) + opened);
 }
 
@@ -69,13 +70,23 @@ static void record_moves_are_those_of_the_table(void **state)
 {
     (void)state;
     bool seen[RECORD_ROWS] = {false};
-    for (uint32_t phase = SLOT_PHASE_IDLE; phase <= SLOT_PHASE_SETTLING; phase++) {
+    for (uint32_t phase = SLOT_PHASE_IDLE; phase <= SLOT_PHASE_HANDLING; phase++) {
         struct slot_record record;
         set_record(&record, (enum slot_phase)phase);
         uint64_t before = slot_record_word(&record);
         if (slot_record_is_idle(&record))
             slot_record_open(&record);
         note_record(seen, SWEEPER, before, slot_record_word(&record));
+
+        set_record(&record, (enum slot_phase)phase);
+        if (slot_record_is_idle(&record)) {
+            uint64_t held = slot_record_hold(&record);
+            note_record(seen, SWEEPER, before, held);
+            assert_false(
+                slot_record_win(&record, held ^ SLOT_PHASE_HANDLING ^ SLOT_PHASE_IN_FLIGHT));
+            slot_record_close(&record, held);
+            note_record(seen, SWEEPER, held, slot_record_word(&record));
+        }
 
         set_record(&record, (enum slot_phase)phase);
         uint64_t stale = before - ((uint64_t)1 << SLOT_PHASE_BITS);
@@ -91,7 +102,28 @@ static void record_moves_are_those_of_the_table(void **state)
         note_record(seen, SETTLER, between, slot_record_word(&record));
     }
     for (size_t i = 0; i < RECORD_ROWS; i++)
-        assert_true(seen[i]);
+        assert_true(seen[i] || record_table[i].actor == FREEZER); /* below */
+}
+
+static void frozen_poller_leaves_nothing_unanswered(void **state)
+{
+    (void)state;
+    for (uint32_t phase = SLOT_PHASE_IDLE; phase <= SLOT_PHASE_HANDLING; phase++) {
+        bool seen[RECORD_ROWS] = {false};
+        bool is_handling = phase == SLOT_PHASE_HANDLING;
+        bool is_settling = phase == SLOT_PHASE_SETTLING; /* somebody else, who goes on */
+        struct guest *guest = guest_create((struct guest_options){.vcpus = 1});
+        struct slot_record *record = &guest->page->records[0];
+        set_record(record, (enum slot_phase)phase);
+        guest_set_state(guest, 0, SLOT_PROCESSING);
+        assert_int_equal(page_is_handling(guest->page), is_handling);
+        uint64_t before = slot_record_word(record);
+        assert_int_equal(page_settle_frozen(guest->page), !is_settling);
+        if (phase != SLOT_PHASE_IN_FLIGHT)
+            note_record(seen, FREEZER, before, slot_record_word(record));
+        assert_int_equal(guest_state(guest, 0), is_settling ? SLOT_PROCESSING : SLOT_COMPLETE);
+        guest_destroy(guest);
+    }
 }
 
 /* Slot 0 is in flight, and the page says `from`; somebody acts. */
@@ -129,6 +161,12 @@ static void settle(struct guest *guest)
 static void settle_all(struct guest *guest)
 {
     page_settle_all(guest->page);
+}
+
+static void settle_frozen(struct guest *guest)
+{
+    set_record(&guest->page->records[0], SLOT_PHASE_HANDLING);
+    page_settle_frozen(guest->page);
 }
 
 static void settle_too_late(struct guest *guest)
@@ -170,6 +208,7 @@ static void page_moves_are_those_of_the_table(void **state)
         note_page(seen, SWEEPER, from, sweep_while_in_flight);
         note_page(seen, SETTLER, from, settle);
         note_page(seen, SETTLER, from, settle_all);
+        note_page(seen, FREEZER, from, settle_frozen);
         note_page(seen, SETTLER, from, settle_too_late);
         note_page(seen, SETTLER, from, abandon);
         note_page(seen, RESET, from, open_again);
@@ -198,6 +237,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(record_moves_are_those_of_the_table),
+        cmocka_unit_test(frozen_poller_leaves_nothing_unanswered),
         cmocka_unit_test(page_moves_are_those_of_the_table),
         cmocka_unit_test(sweep_of_an_idle_slot_answers_pending_alone),
     };

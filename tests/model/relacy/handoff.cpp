@@ -113,6 +113,30 @@ struct handoff_external : rl::test_suite<handoff_external, 3> {
     }
 };
 
+/* A settler that has the ticket and looks at nothing else: the win alone orders what it reads. */
+struct handoff_ticket : rl::test_suite<handoff_ticket, 3> {
+    struct machine vm;
+
+    void before()
+    {
+        vm.build(true);
+    }
+
+    void thread(unsigned index)
+    {
+        uint64_t ticket = 1u << SLOT_PHASE_BITS | SLOT_PHASE_IN_FLIGHT;
+        if (index == 0) {
+            vm.ask(1);
+            RL_ASSERT(vm.wait_for_answer() == expected_answer(1));
+        } else if (index == 1) {
+            vm.sweep(1);
+        } else {
+            while (!page_settle(&vm.page, 0, ticket, expected_answer(1)))
+                rl::yield(1, $);
+        }
+    }
+};
+
 /* Detach: the sweeping poller abandons what is in flight while the client may be settling it;
  * control unmaps the page once nothing is in flight. */
 struct handoff_detach : rl::test_suite<handoff_detach, 3> {
@@ -152,6 +176,8 @@ bool run_handoff(const std::string &name, unsigned preemptions, bool is_quiet)
         return run_suite<handoff_inbox>(name.c_str(), preemptions, is_quiet);
     if (name == "handoff_next")
         return run_suite<handoff_next>(name.c_str(), preemptions, is_quiet);
+    if (name == "handoff_ticket")
+        return run_suite<handoff_ticket>(name.c_str(), preemptions, is_quiet);
     if (name == "handoff_external")
         return run_suite<handoff_external>(name.c_str(), preemptions, is_quiet);
     return run_suite<handoff_detach>(name.c_str(), preemptions, is_quiet);
