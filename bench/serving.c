@@ -96,7 +96,6 @@ static void set_mode(struct serving *serving, uint32_t mode)
 void serving_begin(struct serving *serving, uint32_t mode, uint32_t vcpus)
 {
     serving->page->vcpu_count = vcpus;
-    serving->page->stray_next = vcpus;
     set_mode(serving, mode);
 }
 

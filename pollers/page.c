@@ -16,7 +16,7 @@ int page_init(struct page *page, uint32_t vcpu_count, const struct router *route
     page->has_pci = false;
     page->pci_address = 0;
     page->vcpu_count = vcpu_count;
-    page->stray_next = vcpu_count;
+    page->watch_next = 0;
     page->stray_seen = 0;
     page->default_client = default_client;
     atomic_init(&page->router, router);

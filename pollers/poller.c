@@ -16,6 +16,7 @@
 #define DUTY_TIMEOUT_NS      1000000000ull
 #define LATE_TIMEOUT_NS      10000000ull
 #define STACK_PREFAULT_BYTES 65536
+#define SWEEPS_OF_ONE_PAGE   32u
 #define FREEZE_SIGNAL        (SIGRTMAX - 1)
 
 int poller_create(const struct poller_options *options, struct poller **poller)
@@ -202,6 +203,15 @@ struct duty_change {
     int result;
 };
 
+/* What a round does besides costs as much as a sweep of a page: one that spins does it the less often
+ * the fewer pages it has, unless somebody may wait in an inbox. */
+static void balance(struct poller *poller)
+{
+    bool does_more = poller->options.idle == POLLER_IDLE_SPIN && poller->inbox_count == 0 &&
+                     poller->page_count > 0;
+    poller->more_sweeps = does_more ? (SWEEPS_OF_ONE_PAGE - 1) / poller->page_count : 0;
+}
+
 static void add_page(void *context)
 {
     struct duty_change *change = context;
@@ -210,6 +220,7 @@ static void add_page(void *context)
         change->result = -ENOSPC;
     else
         poller->pages[poller->page_count++] = change->page;
+    balance(poller);
 }
 
 static void remove_page(void *context)
@@ -219,6 +230,7 @@ static void remove_page(void *context)
     for (uint32_t i = 0; i < poller->page_count; i++)
         if (poller->pages[i] == change->page)
             poller->pages[i] = poller->pages[--poller->page_count];
+    balance(poller);
 }
 
 static void add_inbox(void *context)
@@ -230,6 +242,7 @@ static void add_inbox(void *context)
     else
         poller->inboxes[poller->inbox_count++] =
             (struct poller_inbox){change->client, change->page};
+    balance(poller);
 }
 
 static void remove_inbox(void *context)
@@ -239,6 +252,7 @@ static void remove_inbox(void *context)
     for (uint32_t i = 0; i < poller->inbox_count; i++)
         if (poller->inboxes[i].client == change->client)
             poller->inboxes[i] = poller->inboxes[--poller->inbox_count];
+    balance(poller);
 }
 
 static int change_duty(struct duty_change change, void (*function)(void *context))

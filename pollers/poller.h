@@ -5,9 +5,10 @@
  * Flow:    poller_create -> duties added -> poller_start -> poller_call, as often as needed ->
  *          poller_stop -> poller_destroy.
  *
- *          one round (poller_loop.c): sweep every open page: a PENDING slot is copied, checked,
- *          routed, claimed, and handled here or pushed into its client's inbox; then drain the
- *          inboxes of the clients that live here; then run a command, if there is one.
+ *          one round (poller_loop.c): sweep every open page, a few times over if nothing is there: a
+ *          PENDING slot is copied, checked, routed, claimed, and handled here or pushed into its
+ *          client's inbox; then drain the inboxes of the clients that live here; then run a command,
+ *          if there is one.
  *
  * Threads: everything below is control's; the loop is the poller's. Between poller_start and
  *          poller_stop control changes a poller's state only through poller_call.

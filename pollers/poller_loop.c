@@ -24,6 +24,7 @@
 
 #define likely(condition)   __builtin_expect(!!(condition), 1)
 #define unlikely(condition) __builtin_expect(!!(condition), 0)
+#define COLD                __attribute__((noinline, cold))
 
 #define EMPTY_SWEEPS_BEFORE_YIELD 64u
 #define EMPTY_SWEEPS_BEFORE_SLEEP 1024u
@@ -142,7 +143,9 @@ static inline struct client *route(struct page *page, struct request *request)
 static inline bool claim(struct page *page, const struct client *client,
                          const struct request *request)
 {
-    page->records[request->vcpu].was_full = false; /* if it waited, it does no more */
+    struct slot_record *record = &page->records[request->vcpu];
+    record->was_full = false; /* if it waited, it does no more */
+    record->odd_state = 0;
     bool is_claimed = slot_claim(&page->slots[request->vcpu], client->is_default);
     counter_add(&page->counters[likely(is_claimed) ? PAGE_REQUESTS : PAGE_REVOKED], 1);
     return is_claimed;
@@ -221,7 +224,6 @@ static inline uint32_t dispatch(struct poller *poller, struct page *page, uint32
     record->size_bytes = request->size_bytes;
     record->is_read = request_is_read(request);
     record->notify_wanted = copy.completion_polling == 0;
-    record->odd_state = 0;
     if (unlikely(client->inbox || client->external))
         return hand_over(page, client, &entry);
     return handle_here(poller, page, client, request);
@@ -239,7 +241,7 @@ static inline uint32_t take(struct poller *poller, struct page *page, uint32_t s
 }
 
 /* A state that is none of the four is never touched, and counted once, not once a sweep. */
-static void note_odd_state(struct page *page, uint32_t slot_index, uint32_t state)
+static COLD void note_odd_state(struct page *page, uint32_t slot_index, uint32_t state)
 {
     struct slot_record *record = &page->records[slot_index];
     if (record->odd_state == state)
@@ -248,34 +250,68 @@ static void note_odd_state(struct page *page, uint32_t slot_index, uint32_t stat
     counter_add(&page->counters[PAGE_ODD_STATE], 1);
 }
 
-/* Looks at one slot beyond the VM's vCPUs a sweep: nobody should use it, and nobody answers it. */
-static void watch_stray_slot(struct page *page)
+/* A slot beyond the VM's vCPUs: nobody should use it, and nobody answers it. */
+static void note_stray_slot(struct page *page, uint32_t slot_index, uint32_t state)
 {
-    uint32_t slot_index = page->stray_next;
-    if (slot_index >= SLOT_COUNT) {
-        page->stray_next = page->vcpu_count;
-        return;
-    }
-    page->stray_next = slot_index + 1;
     uint32_t bit = 1u << slot_index;
-    bool is_pending = slot_state(&page->slots[slot_index]) == SLOT_PENDING;
+    bool is_pending = state == SLOT_PENDING;
     if (is_pending && !(page->stray_seen & bit))
         counter_add(&page->counters[PAGE_STRAY_SLOT], 1);
     page->stray_seen = is_pending ? page->stray_seen | bit : page->stray_seen & ~bit;
 }
 
+/* One slot a round, in turn, is looked at for what should not be. */
+static inline void watch_slot(struct page *page)
+{
+    uint32_t slot_index = page->watch_next;
+    page->watch_next = (slot_index + 1) % SLOT_COUNT;
+    uint32_t state = slot_state(&page->slots[slot_index]);
+    if (unlikely(state > SLOT_FREE))
+        note_odd_state(page, slot_index, state);
+    if (slot_index >= page->vcpu_count)
+        note_stray_slot(page, slot_index, state);
+}
+
+/* False: no slot is PENDING. One branch for all of them: of PENDING, 0, less 1, the top bit is set; of
+ * the other states it is not. */
+static inline bool page_calls(const struct page *page)
+{
+    const struct acrn_io_request *slot = page->slots;
+    uint32_t left = page->vcpu_count, any = 0;
+    for (; left >= 4; left -= 4, slot += 4)
+        any |= (slot_state(&slot[0]) - 1) | (slot_state(&slot[1]) - 1) |
+               (slot_state(&slot[2]) - 1) | (slot_state(&slot[3]) - 1);
+    for (; left > 0; left--, slot++)
+        any |= slot_state(slot) - 1;
+    return any >> 31;
+}
+
+/* Slots that are PENDING, one bit each. */
+static inline uint32_t find_pending(const struct page *page)
+{
+    uint32_t pending = 0;
+    for (uint32_t i = 0; i < page->vcpu_count; i++)
+        pending |= (uint32_t)(slot_state(&page->slots[i]) == SLOT_PENDING) << i;
+    return pending;
+}
+
 /* Every slot once: a requester that is always PENDING gets one turn, like the others. */
-static uint32_t sweep_page(struct poller *poller, struct page *page)
+static inline uint32_t sweep_page(struct poller *poller, struct page *page)
 {
     uint32_t work = 0;
-    for (uint32_t i = 0; i < page->vcpu_count; i++) {
-        uint32_t state = slot_state(&page->slots[i]);
-        if (unlikely(state == SLOT_PENDING))
-            work += take(poller, page, i);
-        else if (unlikely(state > SLOT_FREE))
-            note_odd_state(page, i, state);
-    }
-    watch_stray_slot(page);
+    if (likely(!page_calls(page)))
+        return 0;
+    for (uint32_t pending = find_pending(page); pending; pending &= pending - 1)
+        work += take(poller, page, (uint32_t)__builtin_ctz(pending));
+    return work;
+}
+
+static inline uint32_t sweep(struct poller *poller)
+{
+    uint32_t work = 0;
+    for (uint32_t i = 0; i < poller->page_count; i++)
+        if (poller->pages[i]->is_open)
+            work += sweep_page(poller, poller->pages[i]);
     return work;
 }
 
@@ -335,17 +371,21 @@ static void idle(const struct poller *poller, uint32_t empty_sweeps)
     }
 }
 
+/* Some sweeps, until one finds something, and then what else there is to do. */
 static inline uint32_t round_once(struct poller *poller)
 {
-    uint32_t work = 0;
+    uint32_t work = 0, sweeps = 0;
+    do {
+        work = sweep(poller);
+        sweeps++;
+    } while (!work && sweeps <= poller->more_sweeps);
+    counter_add(&poller->sweeps, sweeps);
     for (uint32_t i = 0; i < poller->page_count; i++)
         if (poller->pages[i]->is_open)
-            work += sweep_page(poller, poller->pages[i]);
+            watch_slot(poller->pages[i]);
     for (uint32_t i = 0; i < poller->inbox_count; i++)
         work += drain_inbox(poller, &poller->inboxes[i]);
-    work += run_command(poller);
-    counter_add(&poller->sweeps, 1);
-    return work;
+    return work + run_command(poller);
 }
 
 uint32_t poller_round(struct poller *poller)

@@ -16,7 +16,6 @@ struct reference_vm *reference_vm_add(struct reference *reference, uint32_t poll
     vm->poller_index = poller_index;
     vm->vcpus = vcpus;
     vm->has_pci = has_pci;
-    vm->stray_next = vcpus;
     vm->next = reference->vms;
     reference->vms = vm;
     return vm;

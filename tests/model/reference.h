@@ -70,7 +70,7 @@ struct reference_vm {
     uint32_t odd_state[SLOT_COUNT];  /* the last one noticed */
     bool stray_was_seen[SLOT_COUNT]; /* beyond the vCPUs: PENDING at the last look */
     bool has_waited[SLOT_COUNT];     /* for a place in its client's inbox */
-    uint32_t stray_next;
+    uint32_t watch_next;
     uint64_t counters[PAGE_COUNTER_COUNT];
     uint64_t settled[PAGE_SETTLED_COUNT];
     struct reference_client *clients;

@@ -210,16 +210,19 @@ static void dispatch(struct reference *reference, struct reference_vm *vm, uint3
 
 /* ---- a round ----------------------------------------------------------------------------- */
 
-/* One slot beyond the vCPUs a round, and one round in which none is left to look at. */
-static void look_for_strays(struct reference_vm *vm)
+/* One slot a round, in turn: a state that is none, or a request beyond the vCPUs. */
+static void watch(struct reference_vm *vm)
 {
-    uint32_t i = vm->stray_next;
-    if (i == SLOT_COUNT) {
-        vm->stray_next = vm->vcpus;
-        return;
+    uint32_t i = vm->watch_next;
+    uint32_t state = vm->slots[i].processed;
+    vm->watch_next = i + 1 == SLOT_COUNT ? 0 : i + 1;
+    if (state > SLOT_FREE && state != vm->odd_state[i]) {
+        vm->counters[PAGE_ODD_STATE]++;
+        vm->odd_state[i] = state;
     }
-    vm->stray_next++;
-    bool is_pending = vm->slots[i].processed == SLOT_PENDING;
+    if (i < vm->vcpus)
+        return;
+    bool is_pending = state == SLOT_PENDING;
     vm->counters[PAGE_STRAY_SLOT] += is_pending && !vm->stray_was_seen[i];
     vm->stray_was_seen[i] = is_pending;
 }
@@ -234,12 +237,8 @@ static void sweep(struct reference *reference, struct reference_vm *vm)
             reference->requests[vm->poller_index]++; /* taken on, whoever answers it */
             vm->has_waited[i] = false;
         }
-        if (state > SLOT_FREE && state != vm->odd_state[i]) {
-            vm->counters[PAGE_ODD_STATE]++;
-            vm->odd_state[i] = state;
-        }
     }
-    look_for_strays(vm);
+    watch(vm);
 }
 
 /* Up to 16 entries; those whose request was settled meanwhile are nobody's any more. */

@@ -232,7 +232,7 @@ static void row13_unknown_states_are_counted_once_and_not_touched(void **state)
     for (size_t i = 0; i < 3; i++) {
         guest_ask(guest, 0, mmio_read(GUEST_MMIO, 4));
         guest_set_state(guest, 0, odd[i]);
-        for (int round = 0; round < 10; round++)
+        for (int round = 0; round < (int)SLOT_COUNT; round++)
             poller_round(guest->poller);
         assert_int_equal(guest_state(guest, 0), odd[i]);
         assert_int_equal(guest_value(guest, 0), 0);

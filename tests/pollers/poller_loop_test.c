@@ -101,6 +101,43 @@ static void assert_figures(struct guest *guest, const struct poller *poller,
     assert_int_equal(poller_figures(guest->poller).sweeps, sweeps + 100);
 }
 
+/* How many sweeps a round makes of a poller that spins, when there is nothing to do. */
+static uint64_t sweeps_of_a_round(struct poller *poller)
+{
+    uint64_t before = poller_figures(poller).sweeps;
+    poller_round(poller);
+    return poller_figures(poller).sweeps - before;
+}
+
+static void spinning_poller_looks_for_requests_more_often_than_for_anything_else(void **state)
+{
+    (void)state;
+    struct guest *guest = create(1);
+    struct poller *poller;
+    const struct poller_options options = {.name = "spin", .idle = POLLER_IDLE_SPIN};
+    assert_int_equal(poller_create(&options, &poller), 0);
+    assert_int_equal(sweeps_of_a_round(poller), 1); /* of no page */
+    assert_int_equal(poller_add_page(poller, guest->page), 0);
+    uint64_t alone = sweeps_of_a_round(poller);
+    assert_true(alone > 1);
+    /* What is found ends the round. */
+    guest_ask(guest, 0, mmio_read(GUEST_MMIO));
+    assert_int_equal(sweeps_of_a_round(poller), 1);
+    assert_int_equal(guest_state(guest, 0), SLOT_COMPLETE);
+    assert_int_equal(poller_add_page(poller, guest->page), 0);
+    assert_true(sweeps_of_a_round(poller) < alone);
+    /* Somebody may wait in an inbox: as often as for requests. */
+    struct guest *other = guest_create((struct guest_options){.vcpus = 1, .with_inbox = true});
+    assert_int_equal(poller_add_inbox(poller, &other->client, other->page), 0);
+    assert_int_equal(sweeps_of_a_round(poller), 1);
+    assert_int_equal(poller_remove_inbox(poller, &other->client), 0);
+    assert_true(sweeps_of_a_round(poller) > 1);
+    assert_int_equal(poller_remove_page(poller, guest->page), 0);
+    poller_destroy(poller);
+    guest_destroy(other);
+    guest_destroy(guest);
+}
+
 static void request_handled_here_counts_with_its_devices_time(void **state)
 {
     (void)state;
@@ -174,7 +211,7 @@ static void odd_state_counts_again_after_a_request(void **state)
     struct guest *guest = create(1);
     for (uint64_t expected = 1; expected <= 3; expected++) {
         guest_set_state(guest, 0, 7);
-        for (int i = 0; i < 5; i++)
+        for (int i = 0; i < (int)SLOT_COUNT; i++)
             poller_round(guest->poller);
         assert_int_equal(guest_counter(guest, PAGE_ODD_STATE), expected);
         guest_access(guest, mmio_read(GUEST_MMIO));
@@ -400,6 +437,7 @@ int main(void)
         cmocka_unit_test(routed_request_tells_its_range_and_the_offset_in_it),
         cmocka_unit_test(request_without_a_range_tells_its_address),
         cmocka_unit_test(request_tells_its_vcpu_and_when_it_was_seen),
+        cmocka_unit_test(spinning_poller_looks_for_requests_more_often_than_for_anything_else),
         cmocka_unit_test(request_handled_here_counts_with_its_devices_time),
         cmocka_unit_test(refused_request_counts_with_its_time),
         cmocka_unit_test(request_for_another_poller_counts_on_both),
