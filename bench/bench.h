@@ -103,6 +103,7 @@ struct bench_result {
     const char *summary;
     const char *scale_name; /* of bench_point.scale; NULL: none */
     const struct bench_options *options;
+    double begin; /* seconds since the epoch */
     struct bench_point *points, **points_end;
     struct bench_fact parameters[BENCH_FACTS_MAX], facts[BENCH_FACTS_MAX];
     uint32_t parameter_count, fact_count;
@@ -149,6 +150,11 @@ void bench_result_destroy(struct bench_result *result);
 void bench_result_print_table(const struct bench_result *result);
 /* 0 or -ENOMEM. */
 int bench_result_print_json(const struct bench_result *result);
+
+/* options->export_directory: made before the question runs, filled after it. 0, or a negative errno
+ * after one line on stderr. */
+int bench_export_begin(const struct bench_options *options);
+int bench_export(const struct bench_result *result);
 
 /* CPU model, kernel, isolated CPUs, governor, build. */
 void bench_machine_report(struct report *object);

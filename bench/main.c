@@ -42,6 +42,7 @@ static void print_usage(FILE *out)
           "  --requester-cpu N   (default: the first CPU that may be used)\n"
           "  --poller-cpu N      (default: the last CPU that may be used)\n"
           "  --export DIRECTORY  every distribution as files there (.hgrm, .hlog, .json)\n"
+          "  --list              the questions' names, one a line\n"
           "  -h, --help          show this\n"
           "  -V, --version       show the version\n"
           "\n"
@@ -85,7 +86,7 @@ static void default_cpus(struct bench_options *options)
 /* -1: go on; otherwise the exit code. */
 static int parse_options(int argc, char **argv, struct bench_options *options)
 {
-    enum { VCPUS = 256, RANGES, BLOCKS, SAMPLES, REQUESTER_CPU, POLLER_CPU, EXPORT };
+    enum { VCPUS = 256, RANGES, BLOCKS, SAMPLES, REQUESTER_CPU, POLLER_CPU, EXPORT, LIST };
     static const struct option known[] = {
         {"json", no_argument, NULL, 'j'},
         {"smoke", no_argument, NULL, 's'},
@@ -96,6 +97,7 @@ static int parse_options(int argc, char **argv, struct bench_options *options)
         {"export", required_argument, NULL, EXPORT},
         {"requester-cpu", required_argument, NULL, REQUESTER_CPU},
         {"poller-cpu", required_argument, NULL, POLLER_CPU},
+        {"list", no_argument, NULL, LIST},
         {"help", no_argument, NULL, 'h'},
         {"version", no_argument, NULL, 'V'},
         {NULL, 0, NULL, 0},
@@ -133,6 +135,10 @@ static int parse_options(int argc, char **argv, struct bench_options *options)
         case POLLER_CPU:
             is_valid = parse_number(optarg, 0, CPU_SETSIZE - 1, &options->poller_cpu);
             break;
+        case LIST:
+            for (size_t i = 0; i < QUESTION_COUNT; i++)
+                puts(questions[i].name);
+            return EXIT_OK;
         case 'h':
             print_usage(stdout);
             return EXIT_OK;
@@ -152,6 +158,8 @@ static int parse_options(int argc, char **argv, struct bench_options *options)
 static int ask(size_t question, const struct bench_options *options)
 {
     const char *name = questions[question].name;
+    if (options->export_directory && bench_export_begin(options) < 0)
+        return EXIT_FAILED;
     struct bench_result *result = bench_result_create(name, questions[question].summary, options);
     int failed = result ? questions[question].run(result) : -ENOMEM;
     if (failed == 0 && options->as_json)
@@ -160,6 +168,8 @@ static int ask(size_t question, const struct bench_options *options)
         bench_result_print_table(result);
     if (failed < 0)
         fprintf(stderr, "ioreq-bench: %s: %s\n", name, strerror(-failed));
+    else if (options->export_directory)
+        failed = bench_export(result);
     bench_result_destroy(result);
     return failed < 0 ? EXIT_FAILED : EXIT_OK;
 }

@@ -142,6 +142,7 @@ static void report_point(struct report *object, const struct bench_point *point)
         report_add_text(item, "role", role_name(series->role));
         if (series->role == BENCH_LIMIT)
             report_add_bool(item, "is_best", series->is_best_limit);
+        report_add_number(item, "operations", series->operations);
         report_latency(item, series);
         report_ratio(item, "ours_to_it", &series->ours);
         report_ratio(item, "ours_to_it_p99.9", &series->ours_p999);

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 struct bench_result *bench_result_create(const char *bench, const char *summary,
                                          const struct bench_options *options)
@@ -21,6 +22,9 @@ struct bench_result *bench_result_create(const char *bench, const char *summary,
     result->summary = summary;
     result->options = options;
     result->points_end = &result->points;
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    result->begin = (double)now.tv_sec + (double)now.tv_nsec / 1e9;
     return result;
 }
 

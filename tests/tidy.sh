@@ -23,7 +23,7 @@ while read -r line; do breach "$line: relative include"; done \
     < <(grep -nE '#include "(\.|[^"/]*")' "${sources[@]}")
 
 # Each third-party library is used in one file.
-for header in liburing.h hwloc.h numa.h yaml.h jansson.h seccomp.h; do
+for header in liburing.h hwloc.h numa.h yaml.h jansson.h seccomp.h zlib.h; do
     users=$(grep -lE "#include <$header>" "${sources[@]}" | grep -v '^tests/')
     [ "$(printf '%s\n' "$users" | grep -c .)" -eq 1 ] ||
         breach "$header is used by: $(printf '%s ' $users)"
