@@ -194,6 +194,15 @@ function question(result, isSameMachine) {
               factTable(result.facts));
 }
 
+// The only limit of a point is its best, also where no blocks were compared.
+function markLimits(result) {
+  for (const point of result.points) {
+    const limits = point.series.filter(series => series.role === 'limit');
+    if (limits.length === 1) limits[0].is_best = true;
+  }
+  return result;
+}
+
 // A file that is no result does not keep the others from being shown.
 function readResults() {
   const results = [], problems = [];
@@ -201,7 +210,7 @@ function readResults() {
     try {
       const result = JSON.parse(script.textContent);
       if (!result.bench || !Array.isArray(result.points)) throw new Error('no result of ioreq-bench');
-      results.push({parameters: {}, facts: {}, reach: [], machine: {}, ...result});
+      results.push(markLimits({parameters: {}, facts: {}, reach: [], machine: {}, ...result}));
     } catch (error) {
       problems.push(`${script.dataset.name}: ${error.message}`);
     }
