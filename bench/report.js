@@ -222,7 +222,7 @@ function readResults() {
 
 function report() {
   const page = document.getElementById('report'), {results, problems} = readResults();
-  const machines = new Set(results.map(result => JSON.stringify(result.machine)));
+  const machines = new Set(results.map(result => machineText(result.machine)));
   const soft = text => make('p', {class: 'soft'}, text);
   const warning = text => make('div', {class: 'warning'}, text);
   page.append(make('h1', {}, 'ioreq-bench'),
