@@ -134,12 +134,12 @@ static void count_requests(const char *name, uint64_t rounds, uint32_t direction
     free(memory);
 }
 
-static void count_empty_sweeps(uint64_t rounds)
+static void count_empty_sweeps(uint64_t sweeps)
 {
     struct bed *bed = bed_create(256);
-    for (uint64_t i = 0; i < rounds; i++)
+    while (poller_figures(bed->poller).sweeps < sweeps) /* a round makes several */
         poller_round(bed->poller);
-    case_end("sweep_of_16_empty_slots", rounds);
+    case_end("sweep_of_16_empty_slots", poller_figures(bed->poller).sweeps);
     bed_destroy(bed);
 }
 
