@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The end of the server with requests in flight at somebody who does not answer: every requester has
  * its answer, in bounded time. */
+#include "server/sandbox.h"
 #include "tests/support/daemon.h"
 #include "tests/support/world.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 
 /* ---- a device that hangs ----------------------------------------------------------------- */
 
@@ -32,10 +34,14 @@ struct scene {
     struct stuck_device device;
 };
 
-static void scene_create(struct scene *scene, uint32_t stuck_poller)
+static void scene_create(struct scene *scene, uint32_t stuck_poller, struct sandbox *sandbox)
 {
     *scene = (struct scene){0};
     world_create(&scene->world, 2);
+    for (int i = 0; i < 2 && sandbox; i++) {
+        scene->world.pollers[i].poller->options.arm = sandbox_arm;
+        scene->world.pollers[i].poller->options.arm_context = sandbox;
+    }
     scene->world.topology.settle_ns = 10000000;
     scene->vm = world_vm(&scene->world, "vm", 2);
     struct vm_client *client = NULL;
@@ -57,7 +63,7 @@ static void settling_ends_although_a_device_never_returns(void **state)
     (void)state;
     for (uint32_t stuck_poller = 0; stuck_poller < 2; stuck_poller++) {
         struct scene scene;
-        scene_create(&scene, stuck_poller);
+        scene_create(&scene, stuck_poller, NULL);
         assert_int_equal(topology_settle(&scene.world.topology), -ETIMEDOUT);
         assert_int_equal(world_state(scene.vm, 0), SLOT_COMPLETE);
         assert_int_equal(world_value(scene.vm, 0) & 0xffffffff, 0xffffffff);
@@ -79,6 +85,29 @@ static void settling_ends_although_a_device_never_returns(void **state)
     }
 }
 
+/* Standing still is no system call: the process lives, and the answer is there. */
+static void settling_ends_under_the_sandbox_too(void **state)
+{
+    (void)state;
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        struct scene scene;
+        struct sandbox *sandbox;
+        if (sandbox_create(POLLER_IDLE_YIELD, &sandbox) < 0)
+            _exit(77);
+        scene_create(&scene, 0, sandbox);
+        bool is_late = topology_settle(&scene.world.topology) == -ETIMEDOUT;
+        _exit(is_late && world_state(scene.vm, 0) == SLOT_COMPLETE ? 0 : 1);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    if (WEXITSTATUS(status) == 77)
+        skip();
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 static void *come_back_soon(void *device)
 {
     struct timespec pause = {.tv_nsec = 50000000};
@@ -91,7 +120,7 @@ static void settling_waits_for_who_answers_in_time(void **state)
 {
     (void)state;
     struct scene scene;
-    scene_create(&scene, 1);
+    scene_create(&scene, 1, NULL);
     scene.world.topology.settle_ns = 60000000000;
     pthread_t thread;
     assert_int_equal(pthread_create(&thread, NULL, come_back_soon, &scene.device), 0);
@@ -109,7 +138,7 @@ static void settled_vm_takes_on_no_more(void **state)
 {
     (void)state;
     struct scene scene;
-    scene_create(&scene, 0);
+    scene_create(&scene, 0, NULL);
     atomic_store(&scene.device.is_over, true);
     assert_int_equal(topology_settle(&scene.world.topology), 0);
     world_ask(scene.vm, 1, world_read(REQUEST_MMIO, WORLD_MMIO, 4));
@@ -192,6 +221,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(settling_ends_although_a_device_never_returns),
+        cmocka_unit_test(settling_ends_under_the_sandbox_too),
         cmocka_unit_test(settling_waits_for_who_answers_in_time),
         cmocka_unit_test(settled_vm_takes_on_no_more),
         DAEMON_TEST(sigterm_answers_what_an_external_client_never_will),
