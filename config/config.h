@@ -109,8 +109,12 @@ struct config_server {
     uint64_t settle_ns;           /* how long SIGTERM waits for clients; default 1 s, 1 ms..60 s */
     const uint32_t *allowed_uids; /* [allowed_uid_count], beside root and the server's own */
     size_t allowed_uid_count;
+    uint32_t cpu;        /* of the control thread, or CONFIG_CPU_ANY */
+    uint32_t notify_cpu; /* of the notifier's, or CONFIG_CPU_ANY */
     struct config_mark socket_mark;
     struct config_mark lock_memory_mark;
+    struct config_mark cpu_mark;
+    struct config_mark notify_cpu_mark;
 };
 
 struct config_poller {
@@ -133,8 +137,11 @@ struct config_vm {
     uint64_t
         clear_timeout_ns; /* what clients get to finish at a reset; default 100 ms, 1 ms..10 s */
     bool pci;             /* ports 0xcf8..0xcff are the VM's own; default true */
+    const uint32_t *vcpu_cpus; /* [vcpu_cpu_count], ascending; none: not known */
+    size_t vcpu_cpu_count;
     struct config_mark mark;
     struct config_mark pci_mark;
+    struct config_mark vcpu_cpus_mark;
 };
 #define CONFIG_NO_CLIENT UINT32_MAX
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "config/scalar.h"
 
+#include "config/cpu_list.h"
 #include "config/suggest.h"
 
 #include <assert.h>
@@ -212,6 +213,18 @@ static bool read_bdf(struct scalar_text written, struct schema_value *value, cha
     return true;
 }
 
+/* Quotes are needed where a comma would end the value. */
+static bool read_cpu_list(struct scalar_text written, struct schema_value *value, char *problem)
+{
+    size_t count;
+    const char *wrong = cpu_list_read(written.text, NULL, &count);
+    if (wrong)
+        return refuse(written, problem, "%s", wrong);
+    value->string = written.text;
+    value->number = count;
+    return true;
+}
+
 bool scalar_read(const struct schema_key *key, struct scalar_text written,
                  struct schema_value *value, char problem[SCALAR_PROBLEM_BYTES])
 {
@@ -239,6 +252,8 @@ bool scalar_read(const struct schema_key *key, struct scalar_text written,
         return read_stream(key, written, value, problem);
     case SCHEMA_BDF:
         return read_bdf(written, value, problem);
+    case SCHEMA_CPU_LIST:
+        return read_cpu_list(written, value, problem);
     case SCHEMA_CPU:
         if (strcmp(written.text, "any") == 0) {
             value->number = CONFIG_CPU_ANY;

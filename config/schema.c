@@ -346,6 +346,9 @@ struct schema_expected schema_expected(const struct schema_key *key)
     case SCHEMA_CPU:
         snprintf(text, sizeof(expected.text), "the number of a CPU, or any");
         break;
+    case SCHEMA_CPU_LIST:
+        snprintf(text, sizeof(expected.text), "a list of CPUs such as \"2-5,8\", or none");
+        break;
     case SCHEMA_BDF:
         snprintf(text, sizeof(expected.text), "bus:device.function, such as 00:1f.3");
         break;

@@ -34,6 +34,7 @@ enum schema_kind {
     SCHEMA_CHOICE,     /* one of `choices`; the value is its index */
     SCHEMA_STREAM,     /* none, stdio, pty, pty:LINK, file:PATH */
     SCHEMA_CPU,        /* a number, or any: CONFIG_CPU_ANY */
+    SCHEMA_CPU_LIST,   /* cpu_list.h, or none; `string` is the text, `number` how many */
     SCHEMA_BDF, /* bus:device.function; the value is bus << 20 | device << 15 | function << 12 */
     SCHEMA_NUMBERS, /* a list of numbers; records of one value */
     SCHEMA_RECORDS, /* a list of minimum..maximum mappings of `fields` */

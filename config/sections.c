@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The sections of the file as the arrays of struct config, and the names by which they refer to
  * one another. */
+#include "config/cpu_list.h"
 #include "config/load.h"
 #include "config/suggest.h"
 #include "config/tables.h"
@@ -73,6 +74,12 @@ static void check_duplicate_names(struct load *load, const struct schema_value *
     }
 }
 
+/* The server must not look for a CPU that is no number. */
+static uint32_t cpu_of(const struct schema_value *value)
+{
+    return value->is_valid ? (uint32_t)value->number : CONFIG_CPU_ANY;
+}
+
 static int server_build(struct load *load, const struct schema_value *section)
 {
     const struct schema_value *values =
@@ -94,8 +101,12 @@ static int server_build(struct load *load, const struct schema_value *section)
         .settle_ns = values[SERVER_SETTLE].number,
         .allowed_uids = allowed,
         .allowed_uid_count = uids->record_count,
+        .cpu = cpu_of(&values[SERVER_CPU]),
+        .notify_cpu = cpu_of(&values[SERVER_NOTIFY_CPU]),
         .socket_mark = values[SERVER_SOCKET].mark,
         .lock_memory_mark = values[SERVER_LOCK_MEMORY].mark,
+        .cpu_mark = values[SERVER_CPU].mark,
+        .notify_cpu_mark = values[SERVER_NOTIFY_CPU].mark,
     };
     return 0;
 }
@@ -110,9 +121,7 @@ static int pollers_build(struct load *load, const struct schema_value *section)
         const struct schema_value *values = section->records[i].values;
         pollers[i] = (struct config_poller){
             .name = values[POLLER_NAME].string,
-            /* the server must not look for a CPU that is no number */
-            .cpu =
-                values[POLLER_CPU].is_valid ? (uint32_t)values[POLLER_CPU].number : CONFIG_CPU_ANY,
+            .cpu = cpu_of(&values[POLLER_CPU]),
             .idle = (enum config_idle)values[POLLER_IDLE].number,
             .idle_sleep_ns = values[POLLER_IDLE_SLEEP].number,
             .sandbox = values[POLLER_SANDBOX].number != 0,
@@ -126,11 +135,18 @@ static int pollers_build(struct load *load, const struct schema_value *section)
     return 0;
 }
 
-static struct config_vm vm_build(struct load *load, const struct schema_record *record,
-                                 const struct names *pollers)
+static int vm_build(struct load *load, const struct schema_record *record,
+                    const struct names *pollers, struct config_vm *vm)
 {
     const struct schema_value *values = record->values;
-    return (struct config_vm){
+    const struct schema_value *list = &values[VM_VCPU_CPUS];
+    size_t cpu_count = list->is_valid ? (size_t)list->number : 0;
+    uint32_t *cpus = arena_alloc(&load->arena, cpu_count, sizeof(*cpus));
+    if (!cpus)
+        return -ENOMEM;
+    if (cpu_count > 0)
+        cpu_list_read(list->string, cpus, &cpu_count);
+    *vm = (struct config_vm){
         .name = values[VM_NAME].string,
         .vcpus = (uint32_t)values[VM_VCPUS].number,
         .source = (enum config_source)values[VM_SOURCE].number,
@@ -138,9 +154,13 @@ static struct config_vm vm_build(struct load *load, const struct schema_record *
         .default_client = CONFIG_NO_CLIENT, /* until clients are read */
         .clear_timeout_ns = values[VM_CLEAR_TIMEOUT].number,
         .pci = values[VM_PCI].number != 0,
+        .vcpu_cpus = cpus,
+        .vcpu_cpu_count = cpu_count,
         .mark = record->mark,
         .pci_mark = values[VM_PCI].mark,
+        .vcpu_cpus_mark = list->mark,
     };
+    return 0;
 }
 
 static int vms_build(struct load *load, const struct schema_value *section,
@@ -150,7 +170,8 @@ static int vms_build(struct load *load, const struct schema_value *section,
     if (!vms)
         return -ENOMEM;
     for (size_t i = 0; i < section->record_count; i++)
-        vms[i] = vm_build(load, &section->records[i], pollers);
+        if (vm_build(load, &section->records[i], pollers, &vms[i]) < 0)
+            return -ENOMEM;
     *built = vms;
     load->config.vms = vms;
     load->config.vm_count = section->record_count;
@@ -325,9 +346,8 @@ int sections_build_vm(struct load *load, const struct schema_record *record,
 {
     struct names pollers = {names->pollers, names->poller_count, "poller", false};
     struct config_vm *vm = arena_alloc(&load->arena, 1, sizeof(*vm));
-    if (!vm)
+    if (!vm || vm_build(load, record, &pollers, vm) < 0)
         return -ENOMEM;
-    *vm = vm_build(load, record, &pollers);
     load->config.vms = vm;
     load->config.vm_count = 1;
     const struct schema_value *client = &record->values[VM_DEFAULT_CLIENT];

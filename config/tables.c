@@ -46,6 +46,18 @@ static const struct schema_key server_keys[SERVER_ROWS] = {
                              .count_max = CONFIG_UIDS_MAX,
                              .default_meaning = "[]",
                              .help = "users that may connect, beside root and the server's own"},
+    [SERVER_CPU] = {.name = "cpu",
+                    .kind = SCHEMA_CPU,
+                    .default_text = "any",
+                    .minimum = 0,
+                    .maximum = CONFIG_CPU_ANY - 1,
+                    .help = "the CPU of the control thread; any: the server chooses"},
+    [SERVER_NOTIFY_CPU] = {.name = "notify_cpu",
+                           .kind = SCHEMA_CPU,
+                           .default_text = "any",
+                           .minimum = 0,
+                           .maximum = CONFIG_CPU_ANY - 1,
+                           .help = "the CPU of the thread that writes eventfds for pollers"},
 };
 
 static const struct schema_key poller_keys[POLLER_ROWS] = {
@@ -116,6 +128,12 @@ static const struct schema_key vm_keys[VM_ROWS] = {
                 .default_text = "true",
                 .help = "ports 0xcf8..0xcff are PCI configuration mechanism 1: data accesses go to "
                         "pcicfg ranges"},
+    [VM_VCPU_CPUS] = {.name = "vcpu_cpus",
+                      .kind = SCHEMA_CPU_LIST,
+                      .default_text = "none",
+                      .help =
+                          "the CPUs its vCPUs run on, for pollers that choose theirs; none: not "
+                          "known"},
 };
 
 static const struct schema_key range_keys[RANGE_ROWS] = {

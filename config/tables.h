@@ -20,6 +20,8 @@ enum server_row {
     SERVER_LOCK_MEMORY,
     SERVER_SETTLE,
     SERVER_ALLOWED_UIDS,
+    SERVER_CPU,
+    SERVER_NOTIFY_CPU,
     SERVER_ROWS
 };
 enum poller_row {
@@ -38,6 +40,7 @@ enum vm_row {
     VM_DEFAULT_CLIENT,
     VM_CLEAR_TIMEOUT,
     VM_PCI,
+    VM_VCPU_CPUS,
     VM_ROWS
 };
 enum client_row {

@@ -106,7 +106,7 @@ static void keys_are_those_of_the_section(void **state)
     (void)state;
     fragment_refused("vms", "{name: x, vcpus: 1, poller: rt, device: plain}",
                      "<command>:1:33: unknown key 'device' in vms; expected name, vcpus, source, "
-                     "poller, default_client, clear_timeout, pci\n");
+                     "poller, default_client, clear_timeout, pci, vcpu_cpus\n");
     fragment_refused("clients", "{name: x, vm: guest, device: plain, vcpus: 1}",
                      "<command>:1:37: unknown key 'vcpus' in clients");
     fragment_refused("clients", "name: x\nvm: guest\ndevice: strict\n",

@@ -29,6 +29,9 @@ static void smallest_file_has_every_default(void **state)
     assert_int_equal(config->poller_count, 1);
     assert_string_equal(config->pollers[0].name, "rt");
     assert_int_equal(config->pollers[0].cpu, CONFIG_CPU_ANY);
+    assert_int_equal(config->server.cpu, CONFIG_CPU_ANY);
+    assert_int_equal(config->server.notify_cpu, CONFIG_CPU_ANY);
+    assert_int_equal(config->vms[0].vcpu_cpu_count, 0);
     assert_int_equal(config->pollers[0].idle, CONFIG_IDLE_SPIN);
     assert_int_equal(config->pollers[0].idle_sleep_ns, 50000);
     assert_true(config->pollers[0].sandbox);
@@ -53,12 +56,14 @@ static void every_key_is_taken(void **state)
     struct loaded loaded;
     const struct config *config = good(
         "---\n"
-        "server: {socket: /tmp/s, lock_memory: false, settle: 250ms, allowed_uids: [0x3e8, 1001]}\n"
+        "server: {socket: /tmp/s, lock_memory: false, settle: 250ms, allowed_uids: [0x3e8, 1001],\n"
+        "         cpu: 5, notify_cpu: 6}\n"
         "pollers:\n"
         "  - {name: one, cpu: 9999, idle: sleep, idle_sleep: 1ms, sandbox: false}\n"
         "  - {name: two, cpu: any, idle: pause}\n"
         "vms:\n"
-        "  - {name: a, vcpus: 16, source: memfd, poller: two, default_client: rest}\n"
+        "  - {name: a, vcpus: 16, source: memfd, poller: two, default_client: rest, vcpu_cpus: "
+        "\"2-5,8\"}\n"
         "  - {name: b, vcpus: 1, poller: one, default_client: none, clear_timeout: 10s, pci: "
         "false}\n"
         "clients:\n"
@@ -89,12 +94,20 @@ static void every_key_is_taken(void **state)
     assert_int_equal(config->server.lock_memory_mark.line, 2);
     assert_int_equal(config->server.lock_memory_mark.column, 39);
     assert_int_equal(config->pollers[0].cpu, 9999);
-    assert_int_equal(config->pollers[0].cpu_mark.line, 4);
+    assert_int_equal(config->pollers[0].cpu_mark.line, 5);
     assert_int_equal(config->pollers[0].cpu_mark.column, 22);
     assert_int_equal(config->pollers[0].idle, CONFIG_IDLE_SLEEP);
     assert_int_equal(config->pollers[0].idle_sleep_ns, 1000000);
     assert_false(config->pollers[0].sandbox);
     assert_int_equal(config->pollers[1].idle, CONFIG_IDLE_PAUSE);
+    assert_int_equal(config->server.cpu, 5);
+    assert_int_equal(config->server.cpu_mark.line, 3);
+    assert_int_equal(config->server.notify_cpu, 6);
+    static const uint32_t vcpu_cpus[] = {2, 3, 4, 5, 8};
+    assert_int_equal(config->vms[0].vcpu_cpu_count, 5);
+    assert_memory_equal(config->vms[0].vcpu_cpus, vcpu_cpus, sizeof(vcpu_cpus));
+    assert_int_equal(config->vms[0].vcpu_cpus_mark.line, 8);
+    assert_int_equal(config->vms[1].vcpu_cpu_count, 0);
     assert_int_equal(config->vms[0].poller, 1);
     assert_int_equal(config->vms[0].default_client, 1);
     assert_int_equal(config->vms[1].default_client, CONFIG_NO_CLIENT);
@@ -110,9 +123,9 @@ static void every_key_is_taken(void **state)
     assert_int_equal(dev->ranges[1].type, CONFIG_RANGE_MMIO);
     assert_int_equal(dev->ranges[1].first, 0xfe000000);
     assert_int_equal(dev->ranges[1].last, 0xfe000000);
-    assert_int_equal(dev->ranges[1].mark.line, 13);
+    assert_int_equal(dev->ranges[1].mark.line, 14);
     assert_int_equal(dev->values[EVERY_LEVEL].number, 9);
-    assert_int_equal(dev->values[EVERY_LEVEL].mark.line, 15);
+    assert_int_equal(dev->values[EVERY_LEVEL].mark.line, 16);
     assert_int_equal(dev->values[EVERY_LEVEL].mark.column, 14);
     assert_int_equal(dev->values[EVERY_MEMORY].number, UINT64_C(2) << 30);
     assert_int_equal(dev->values[EVERY_LOUD].number, 1);
@@ -131,7 +144,7 @@ static void every_key_is_taken(void **state)
     assert_int_equal(config->vms[1].clear_timeout_ns, UINT64_C(10000000000));
     assert_true(config->vms[0].pci);
     assert_false(config->vms[1].pci);
-    assert_int_equal(config->vms[1].pci_mark.line, 8);
+    assert_int_equal(config->vms[1].pci_mark.line, 9);
     assert_int_equal(config->vms[1].pci_mark.column, 85);
 
     const struct config_client *rest = &config->clients[1];

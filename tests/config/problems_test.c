@@ -29,7 +29,7 @@ static void many_problems_are_told_in_one_run_in_file_order(void **state)
         "      - name: guest\n"
         "        ^\n"
         "test.yaml:5:5: unknown key 'vcpu' in vms (did you mean 'vcpus'?); expected name, vcpus, "
-        "source, poller, default_client, clear_timeout, pci\n"
+        "source, poller, default_client, clear_timeout, pci, vcpu_cpus\n"
         "        vcpu: 1\n"
         "        ^\n"
         "test.yaml:6:13: poller: there is no poller 'rtt' (did you mean 'rt'?); expected the name "
