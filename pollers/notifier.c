@@ -3,6 +3,7 @@
 
 #include "pollers/counter.h"
 #include "pollers/memory.h"
+#include "pollers/placement.h"
 #include "pollers/ticks.h"
 
 #include <errno.h>
@@ -48,7 +49,9 @@ struct notifier {
     uint32_t touched[NOTIFIER_SIGNALS_MAX]; /* the thread's: places with a count */
     uint32_t touched_count;
 
-    sem_t wake; /* ends a sleep */
+    sem_t wake;                        /* ends a sleep */
+    const struct placement *placement; /* NULL: its thread runs anywhere */
+    uint32_t cpu;
     pthread_t thread;
     bool has_thread;
     timer_t jam_timer;            /* with the thread; armed while signals are added */
@@ -191,6 +194,9 @@ static int prepare_thread(struct notifier *notifier)
     sigset_t jam;
     sigemptyset(&jam);
     sigaddset(&jam, JAM_SIGNAL);
+    int bound = notifier->placement ? placement_bind_self(notifier->placement, notifier->cpu) : 0;
+    if (bound < 0)
+        return bound;
     if (sigaction(JAM_SIGNAL, &action, NULL) < 0)
         return -errno;
     int result = -pthread_sigmask(SIG_UNBLOCK, &jam, NULL);
@@ -259,6 +265,12 @@ static void set_jam_timer(struct notifier *notifier, bool is_on)
         period.it_interval.tv_nsec = period.it_value.tv_nsec = NOTIFIER_JAM_NS;
     if (notifier->has_thread)
         timer_settime(notifier->jam_timer, 0, &period, NULL);
+}
+
+void notifier_place(struct notifier *notifier, const struct placement *placement, uint32_t cpu)
+{
+    notifier->placement = placement;
+    notifier->cpu = cpu;
 }
 
 int notifier_start(struct notifier *notifier)

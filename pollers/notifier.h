@@ -10,7 +10,7 @@
  *              poller --ring-->  > notifier's thread --<  eventfd
  *                     (full: one bit a signal)          \ eventfd
  *
- * Threads: one of its own, on no particular CPU; push is the port's poller's, everything else is
+ * Threads: one of its own, on the CPU that notifier_place names; push is the port's poller's, everything else is
  *          control's. Without a thread (not started, or stopped) notifier_round makes its steps.
  *          While signals come it runs; then it yields 64 times and sleeps 10 us, 20 us, ... 200 us:
  *          idle with signals added it used 7 % of a CPU of the slow VM it was measured in,
@@ -37,6 +37,7 @@
 #define NOTIFIER_JAM_NS       100000000
 
 struct notifier;
+struct placement;
 
 /* One poller's way in. `pushed` and `popped` count signals and wrap at 2^32. */
 struct notifier_port {
@@ -54,7 +55,10 @@ int notifier_create(struct notifier **notifier);
 /* Before notifier_start; the port is the notifier's. -ENOSPC: NOTIFIER_PORTS_MAX. -ENOMEM. */
 int notifier_add_port(struct notifier *notifier, int node, struct notifier_port **port);
 
-/* Starts the thread. */
+/* Before notifier_start: where its thread runs; placement outlives it. Without: anywhere. */
+void notifier_place(struct notifier *notifier, const struct placement *placement, uint32_t cpu);
+
+/* Starts the thread. -EXDEV: it does not run on its CPU. */
 int notifier_start(struct notifier *notifier);
 
 /* Writes what was pushed and ends the thread. Nobody pushes any more. */

@@ -26,21 +26,12 @@ _Static_assert(CONFIG_NAME_MAX == CLIENT_NAME_MAX, "one length of name");
 
 static int build_pollers(struct topology *topology, const struct config *config)
 {
-    uint32_t taken[POLLER_PAGES_MAX];
-    size_t taken_count = 0;
-    for (size_t i = 0; i < config->poller_count; i++)
-        if (config->pollers[i].cpu != CONFIG_CPU_ANY)
-            taken[taken_count++] = config->pollers[i].cpu;
     for (size_t i = 0; i < config->poller_count; i++) {
         const struct config_poller *from = &config->pollers[i];
         struct topology_poller *poller = &topology->pollers[i];
         snprintf(poller->name, sizeof(poller->name), "%s", from->name);
         poller->idle = (enum poller_idle)from->idle;
-        poller->cpu = from->cpu;
-        if (from->cpu == CONFIG_CPU_ANY) {
-            poller->cpu = placement_choose(topology->placement, taken, taken_count);
-            taken[taken_count++] = poller->cpu;
-        }
+        poller->cpu = topology->plan->seats[i].cpu;
         topology->poller_count++;
         int result = from->sandbox ? sandbox_create(poller->idle, &poller->sandbox) : 0;
         if (result < 0)
@@ -247,7 +238,11 @@ int topology_create(const struct config *config, struct placement *placement,
     created->pollers = calloc(config->poller_count, sizeof(*created->pollers));
     int result = created->pollers ? notifier_create(&created->notifier) : -ENOMEM;
     if (result == 0)
+        result = thread_plan_create(config, placement_machine(placement), &created->plan);
+    if (result == 0) {
+        notifier_place(created->notifier, placement, created->plan->notifier->cpu);
         result = build_pollers(created, config);
+    }
     if (result < 0) {
         topology_destroy(created);
         return result;
@@ -282,6 +277,7 @@ bool topology_destroy(struct topology *topology)
         sandbox_destroy(topology->pollers[i].sandbox);
     }
     notifier_destroy(topology->notifier);
+    thread_plan_destroy(topology->plan);
     free(topology->pollers);
     free(topology);
     return true;

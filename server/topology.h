@@ -23,6 +23,7 @@
 
 #include "config/config.h"
 #include "pollers/placement.h"
+#include "server/thread_plan.h"
 #include "server/vm.h"
 
 struct notifier;
@@ -45,6 +46,7 @@ struct topology_poller {
 
 struct topology {
     struct placement *placement;
+    struct thread_plan *plan; /* which thread runs where; NULL: pollers chose otherwise (tests) */
     struct topology_poller *pollers; /* [poller_count] */
     size_t poller_count;
     struct notifier *notifier;        /* its thread runs while the pollers do */
@@ -92,7 +94,8 @@ int topology_check_ranges(const struct vm *vm, const struct config *config);
  */
 int topology_populate(struct topology *topology, const struct config *config);
 
-/* Starts every poller. What will hurt latency is said here. */
+/* Binds the calling thread, which is control, to its CPU and starts the notifier and every poller on
+ * theirs. What will hurt latency is said here. */
 int topology_start(struct topology *topology);
 
 /* Every few milliseconds: VM resets that are under way. */

@@ -17,15 +17,10 @@ struct machine_facts machine_facts_read(void)
     return (struct machine_facts){.tsc_is_invariant = ticks_are_invariant()};
 }
 
-static void check_pollers(struct config *config, const struct placement *placement,
-                          const struct machine_facts *facts)
+static void check_pollers(struct config *config, const struct machine_facts *facts)
 {
     for (size_t i = 0; i < config->poller_count; i++) {
         const struct config_poller *poller = &config->pollers[i];
-        char reason[TOPOLOGY_REASON_BYTES];
-        if (poller->cpu != CONFIG_CPU_ANY &&
-            !placement_check(placement, poller->cpu, reason, sizeof(reason)))
-            config_report(config, poller->cpu_mark, "%s", reason);
         if (poller->sandbox && !facts->tsc_is_invariant)
             config_report(
                 config, poller->sandbox_mark.line ? poller->sandbox_mark : poller->mark,
@@ -154,6 +149,7 @@ static void check_clients(struct config *config)
 void topology_check(struct config *config, const struct placement *placement,
                     const struct machine_facts *facts)
 {
-    check_pollers(config, placement, facts);
+    thread_plan_check(config, placement_machine(placement));
+    check_pollers(config, facts);
     check_clients(config);
 }

@@ -14,11 +14,6 @@ static void warn_of_what_hurts(const struct topology *topology)
 {
     for (size_t i = 0; i < topology->poller_count; i++) {
         const struct topology_poller *poller = &topology->pollers[i];
-        for (size_t k = 0; k < i; k++)
-            if (topology->pollers[k].cpu == poller->cpu)
-                log_warning("pollers %s and %s share CPU %u: each waits while the other runs; give "
-                            "each its own cpu:, or idle: yield",
-                            topology->pollers[k].name, poller->name, poller->cpu);
         if (!placement_is_isolated(topology->placement, poller->cpu))
             log_info("poller %s: CPU %u is not isolated; other threads may interrupt it (kernel "
                      "argument isolcpus=%u)",
@@ -30,11 +25,19 @@ static void warn_of_what_hurts(const struct topology *topology)
 
 int topology_start(struct topology *topology)
 {
+    thread_plan_log(topology->plan);
     warn_of_what_hurts(topology);
     topology->is_started = true;
-    int result = notifier_start(topology->notifier);
+    int result = placement_bind_self(topology->placement, topology->plan->control->cpu);
     if (result < 0) {
-        log_error("cannot start the notifier's thread: %s", strerror(-result));
+        log_error("the control thread cannot run on CPU %u: %s", topology->plan->control->cpu,
+                  strerror(-result));
+        return result;
+    }
+    result = notifier_start(topology->notifier);
+    if (result < 0) {
+        log_error("cannot start the notifier's thread on CPU %u: %s", topology->plan->notifier->cpu,
+                  strerror(-result));
         return result;
     }
     for (size_t i = 0; i < topology->poller_count; i++) {

@@ -2,6 +2,7 @@
 /* What a poller does while there is nothing to do: when it begins to yield or to sleep, and that it
  * then does. */
 #include "tests/support/guest.h"
+#include "tests/support/chosen_cpu.h"
 
 #include "pollers/placement.h"
 
@@ -154,7 +155,7 @@ static void measure_idle(enum poller_idle idle, uint64_t *cpu, long *waits)
     assert_int_equal(placement_open(&placement), 0);
     struct guest *guest = guest_create((struct guest_options){.vcpus = 1});
     guest->poller->options.placement = placement;
-    guest->poller->options.cpu = placement_choose(placement, NULL, 0);
+    guest->poller->options.cpu = chosen_cpu(placement, 0, 1);
     guest->poller->options.idle = idle;
     guest->poller->options.idle_sleep_ns = SLEEP_NS;
     assert_int_equal(poller_start(guest->poller), 0);

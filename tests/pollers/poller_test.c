@@ -2,6 +2,7 @@
 /* The poller as a thread: where it runs, how it is called and stopped, and what a hostile requester
  * can do to it and to its other VMs. */
 #include "tests/support/guest.h"
+#include "tests/support/chosen_cpu.h"
 
 #include "pollers/placement.h"
 #include "pollers/ticks.h"
@@ -32,7 +33,7 @@ static int close_placement(void **state)
 static void start_thread(struct guest *guest)
 {
     guest->poller->options.placement = placement;
-    guest->poller->options.cpu = placement_choose(placement, NULL, 0);
+    guest->poller->options.cpu = chosen_cpu(placement, 0, 1);
     assert_int_equal(poller_start(guest->poller), 0);
 }
 
@@ -45,10 +46,10 @@ static void cpu_that_does_not_exist_is_refused(void **state)
 {
     (void)state;
     char reason[320] = "";
-    assert_false(placement_check(placement, 9999, reason, sizeof(reason)));
+    assert_false(placement_check(placement_machine(placement), 9999, reason, sizeof(reason)));
     assert_non_null(strstr(reason, "CPU 9999 does not exist"));
     assert_non_null(strstr(reason, "expected one of 0"));
-    assert_false(placement_check(placement, UINT32_MAX - 1, reason, sizeof(reason)));
+    assert_false(placement_check(placement_machine(placement), UINT32_MAX - 1, reason, sizeof(reason)));
     struct guest *guest = guest_create((struct guest_options){.vcpus = 1});
     guest->poller->options.placement = placement;
     guest->poller->options.cpu = 9999;
@@ -60,10 +61,10 @@ static void chosen_cpus_differ_while_there_are_some(void **state)
 {
     (void)state;
     char reason[320];
-    uint32_t first = placement_choose(placement, NULL, 0);
-    assert_true(placement_check(placement, first, reason, sizeof(reason)));
-    uint32_t second = placement_choose(placement, &first, 1);
-    assert_true(placement_check(placement, second, reason, sizeof(reason)));
+    uint32_t first = chosen_cpu(placement, 0, 2);
+    assert_true(placement_check(placement_machine(placement), first, reason, sizeof(reason)));
+    uint32_t second = chosen_cpu(placement, 1, 2);
+    assert_true(placement_check(placement_machine(placement), second, reason, sizeof(reason)));
     cpu_set_t allowed;
     assert_int_equal(sched_getaffinity(0, sizeof(allowed), &allowed), 0);
     if (CPU_COUNT(&allowed) > 1)

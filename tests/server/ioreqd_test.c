@@ -511,7 +511,8 @@ static void row52_two_pollers_on_one_cpu_are_orderly(void **state)
              ioreqd.socket, DAEMON_SANDBOX, DAEMON_SANDBOX);
     daemon_write(ioreqd.config, text);
     daemon_start(&ioreqd);
-    assert_true(daemon_file_has(ioreqd.err, "pollers sweeper and home share CPU 0"));
+    assert_true(
+        daemon_file_has(ioreqd.err, "poller home: CPU 0: shares its CPU with poller sweeper"));
     struct traffic traffic = {.requester = daemon_attach(&ioreqd, "guest")};
     daemon_exercise(traffic.requester, 500);
     struct requester *requester = traffic.requester;

@@ -6,6 +6,7 @@
 #include "pollers/placement.h"
 #include "pollers/ticks.h"
 #include "tests/support/guest.h"
+#include "tests/support/chosen_cpu.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -37,7 +38,7 @@ static void serve_in_sandbox(enum poller_idle idle, const struct device_ops *ops
     if (ops)
         guest->device.device.ops = ops;
     guest->poller->options.placement = placement;
-    guest->poller->options.cpu = placement_choose(placement, NULL, 0);
+    guest->poller->options.cpu = chosen_cpu(placement, 0, 1);
     guest->poller->options.idle = idle;
     guest->poller->options.idle_sleep_ns = 10000;
     guest->poller->options.arm = sandbox_arm;

@@ -23,6 +23,7 @@
 #include "pollers/ticks.h"
 #include "server/topology.h"
 #include "server/vm_client.h"
+#include "tests/support/chosen_cpu.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -68,11 +69,10 @@ static inline void world_create(struct world *world, uint32_t poller_count)
     topology->pollers = world->pollers;
     topology->poller_count = poller_count;
     assert_int_equal(notifier_create(&topology->notifier), 0);
-    uint32_t taken[WORLD_POLLERS];
     for (uint32_t i = 0; i < poller_count; i++) {
         struct topology_poller *poller = &world->pollers[i];
         poller->name[0] = (char)('a' + i);
-        poller->cpu = taken[i] = placement_choose(topology->placement, taken, i);
+        poller->cpu = chosen_cpu(topology->placement, i, poller_count);
         poller->idle = POLLER_IDLE_YIELD;
         const struct poller_options options = {.name = poller->name,
                                                .placement = topology->placement,

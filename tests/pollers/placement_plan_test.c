@@ -1,0 +1,642 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Where threads go, on machines that hwloc invents: one test a rule, each on a machine where breaking
+ * the rule would please every rule below it.
+ */
+#include "pollers/placement.h"
+#include "pollers/placement_plan.h"
+
+#include <errno.h>
+#include <hwloc.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+/* after those, as it asks */
+#include <cmocka.h>
+#include <string.h>
+#include <unistd.h>
+
+#define THREADS_MAX 20u
+
+static struct placement *placement;
+static struct placement_wish wishes[THREADS_MAX];
+static struct placement_seat seats[THREADS_MAX];
+static size_t wish_count;
+
+#define CPUS(...) \
+    (const uint32_t[]){__VA_ARGS__}, sizeof((uint32_t[]){__VA_ARGS__}) / sizeof(uint32_t)
+
+static void open_source(struct placement_source source)
+{
+    char reason[PLACEMENT_REASON_BYTES];
+    wish_count = 0;
+    if (placement_open_source(&source, &placement, reason) != 0)
+        fail_msg("%s", reason);
+}
+
+static void machine_is(const char *synthetic)
+{
+    open_source((struct placement_source){.synthetic = synthetic});
+}
+
+static void machine_isolates(const char *synthetic, const uint32_t *isolated, size_t count)
+{
+    open_source((struct placement_source){
+        .synthetic = synthetic, .isolated = isolated, .isolated_count = count});
+}
+
+static void machine_allows(const char *synthetic, const uint32_t *allowed, size_t count)
+{
+    open_source((struct placement_source){
+        .synthetic = synthetic, .allowed = allowed, .allowed_count = count});
+}
+
+static size_t add(struct placement_wish wish)
+{
+    wishes[wish_count] = wish;
+    return wish_count++;
+}
+
+/* A poller that serves VMs whose vCPUs run on those CPUs. */
+static size_t poller(const char *name, const uint32_t *vcpu_cpus, size_t count)
+{
+    return add((struct placement_wish){
+        .name = name, .cpu = PLACEMENT_ANY, .vcpu_cpus = vcpu_cpus, .vcpu_cpu_count = count});
+}
+
+static size_t poller_asking(const char *name, uint32_t cpu)
+{
+    return add((struct placement_wish){.name = name, .cpu = cpu});
+}
+
+static size_t housekeeping(enum placement_role role, uint32_t cpu)
+{
+    return add((struct placement_wish){.name = role == PLACEMENT_CONTROL ? "control" : "notifier",
+                                       .role = role,
+                                       .cpu = cpu,
+                                       .gives_way = true});
+}
+
+static int plan(void)
+{
+    return placement_plan(placement_machine(placement), wishes, wish_count, seats);
+}
+
+static int close_machine(void **state)
+{
+    (void)state;
+    placement_close(placement);
+    placement = NULL;
+    return 0;
+}
+
+static const struct placement_cpu *place_of(size_t index)
+{
+    const struct placement_cpu *cpu =
+        placement_find(placement_machine(placement), seats[index].cpu);
+    assert_non_null(cpu);
+    return cpu;
+}
+
+static const struct placement_cpu *the_cpu(uint32_t cpu)
+{
+    return placement_find(placement_machine(placement), cpu);
+}
+
+static void assert_says(const char *text, const char *part)
+{
+    if (!strstr(text, part))
+        fail_msg("not said: %s\nbut: %s", part, text);
+}
+
+/* What stands before "given up". */
+static void assert_holds(size_t index, const char *rule)
+{
+    char held[PLACEMENT_TEXT_BYTES];
+    snprintf(held, sizeof(held), "%s", seats[index].why);
+    char *end = strstr(held, "given up: ");
+    if (end)
+        *end = '\0';
+    assert_says(held, rule);
+}
+
+static void assert_gave_up(size_t index, const char *rule)
+{
+    const char *given_up = strstr(seats[index].why, "given up: ");
+    assert_says(given_up ? given_up : "(nothing given up)", rule);
+}
+
+/* ---- asked for, and refused -------------------------------------------------------------- */
+
+static void bad_cpus_are_refused_with_their_reason(void **state)
+{
+    (void)state;
+    machine_allows("core:4 pu:2", CPUS(0, 1, 2, 3));
+    poller_asking("far", 8);
+    poller_asking("out", 5);
+    poller_asking("good", 3);
+    poller_asking("wild", UINT32_MAX - 1);
+    assert_int_equal(plan(), -EINVAL);
+    assert_string_equal(seats[0].refusal, "CPU 8 does not exist; expected one of 0-3");
+    assert_says(seats[1].refusal, "CPU 5 exists, but this process may not use it");
+    assert_string_equal(seats[2].refusal, "");
+    assert_says(seats[3].refusal, "CPU 4294967294 does not exist");
+    assert_int_equal(seats[0].cpu, PLACEMENT_NONE);
+    assert_int_equal(seats[2].cpu, 3);
+}
+
+static void second_poller_on_a_cpu_is_refused_with_the_first(void **state)
+{
+    (void)state;
+    machine_is("pu:4");
+    poller_asking("first", 2);
+    poller_asking("second", 2);
+    assert_int_equal(plan(), -EINVAL);
+    assert_string_equal(seats[0].refusal, "");
+    assert_says(seats[1].refusal, "CPU 2 is taken by poller first; expected another CPU, any");
+}
+
+static void one_that_spins_beside_one_that_yields_is_refused(void **state)
+{
+    (void)state;
+    machine_is("pu:4");
+    wishes[poller_asking("yields", 2)].gives_way = true;
+    poller_asking("spins", 2);
+    assert_int_equal(plan(), -EINVAL);
+    assert_says(seats[1].refusal, "CPU 2 is taken by poller yields");
+}
+
+static void pollers_that_give_way_may_share_and_are_warned(void **state)
+{
+    (void)state;
+    machine_is("pu:4");
+    wishes[poller_asking("first", 2)].gives_way = true;
+    wishes[poller_asking("second", 2)].gives_way = true;
+    assert_int_equal(plan(), 0);
+    assert_int_equal(seats[1].cpu, 2);
+    assert_string_equal(seats[0].warning, "");
+    assert_says(seats[1].warning, "CPU 2: shares its CPU with poller first");
+}
+
+static void housekeeping_asked_onto_a_spinning_poller_is_refused(void **state)
+{
+    (void)state;
+    machine_is("pu:4");
+    size_t control = housekeeping(PLACEMENT_CONTROL, 3);
+    size_t notifier = housekeeping(PLACEMENT_NOTIFIER, 9);
+    poller_asking("rt", 3);
+    assert_int_equal(plan(), -EINVAL);
+    assert_says(seats[control].refusal, "CPU 3 is taken by poller rt");
+    assert_says(seats[notifier].refusal, "CPU 9 does not exist");
+}
+
+static void asked_for_wins_and_what_it_costs_is_said(void **state)
+{
+    (void)state;
+    machine_is("pack:2 l3:1 core:2 pu:2");
+    size_t rt = poller("rt", CPUS(2));
+    wishes[rt].cpu = 3; /* the vCPU's sibling */
+    size_t zero = poller_asking("zero", 0);
+    assert_int_equal(plan(), 0);
+    assert_int_equal(seats[rt].cpu, 3);
+    assert_holds(rt, "asked for");
+    assert_gave_up(rt, "no SMT sibling of a vCPU");
+    assert_says(seats[rt].warning, "CPU 3: is an SMT sibling of a vCPU (CPU 2)");
+    assert_int_equal(seats[zero].cpu, 0);
+    assert_null(strstr(seats[zero].why, "CPU 0")); /* it was asked for */
+}
+
+/* ---- one rule each ----------------------------------------------------------------------- */
+
+static void poller_is_never_on_a_vcpus_cpu_even_if_it_must_share(void **state)
+{
+    (void)state;
+    machine_isolates("core:2 pu:1", CPUS(1));
+    size_t first = poller("first", CPUS(1));
+    size_t second = poller("second", CPUS(1));
+    assert_int_equal(plan(), 0);
+    assert_int_equal(seats[first].cpu, 0);
+    assert_int_equal(seats[second].cpu, 0);
+    assert_holds(second, "off the vCPUs' CPUs");
+    assert_gave_up(second, "a CPU of its own");
+    assert_gave_up(second, "not CPU 0");
+    assert_says(seats[second].warning, "shares its CPU with poller first");
+}
+
+static void smt_sibling_of_a_vcpu_is_avoided(void **state)
+{
+    (void)state;
+    /* CPU 3 is the sibling, shares the L3 and is isolated: everything else speaks for it. */
+    machine_isolates("pack:2 l3:1 core:2 pu:2", CPUS(3));
+    size_t rt = poller("rt", CPUS(2, 0));
+    assert_int_equal(plan(), 0);
+    assert_int_not_equal(place_of(rt)->core, the_cpu(2)->core);
+    assert_int_not_equal(place_of(rt)->core, the_cpu(0)->core);
+    assert_int_equal(place_of(rt)->package, 1);
+    assert_holds(rt, "no SMT sibling of a vCPU");
+    assert_gave_up(rt, "L3 of its vCPUs");
+}
+
+static void smt_sibling_of_a_poller_is_avoided(void **state)
+{
+    (void)state;
+    machine_isolates("l3:2 core:2 pu:2", CPUS(6, 7));
+    size_t first = poller("first", NULL, 0);
+    size_t second = poller("second", NULL, 0);
+    assert_int_equal(plan(), 0);
+    assert_int_equal(seats[first].cpu, 7);
+    assert_int_not_equal(place_of(second)->core, place_of(first)->core);
+    assert_gave_up(second, "isolated");
+    assert_holds(second, "no SMT sibling of a poller");
+}
+
+static void cpu_0_is_left_to_others_even_in_the_right_l3(void **state)
+{
+    (void)state;
+    machine_isolates("l3:2 core:2 pu:1", CPUS(0));
+    size_t rt = poller("rt", CPUS(1)); /* whose L3 has CPU 0 left, and nothing else */
+    assert_int_equal(plan(), 0);
+    assert_int_equal(seats[rt].cpu, 3);
+    assert_gave_up(rt, "L3 of its vCPUs");
+    assert_holds(rt, "not CPU 0");
+}
+
+static void same_l3_comes_before_isolated(void **state)
+{
+    (void)state;
+    machine_isolates("l3:2 core:4 pu:1", CPUS(4, 5, 6, 7));
+    size_t rt = poller("rt", CPUS(1));
+    assert_int_equal(plan(), 0);
+    assert_int_equal(seats[rt].cpu, 3);
+    assert_holds(rt, "L3 of its vCPUs");
+    assert_gave_up(rt, "isolated");
+}
+
+static void the_l3_of_most_vcpus_is_taken(void **state)
+{
+    (void)state;
+    machine_is("l3:2 core:8 pu:1");
+    size_t rt = poller("rt", CPUS(1, 2, 3, 9));
+    assert_int_equal(plan(), 0);
+    assert_int_equal(place_of(rt)->near, 0);
+    assert_gave_up(rt, "L3 of all its vCPUs");
+}
+
+static void isolated_cpus_on_the_right_node_are_preferred(void **state)
+{
+    (void)state;
+    machine_isolates("pack:2 [numa] l3:2 core:4 pu:1", CPUS(4, 6, 12, 15));
+    size_t left = poller("left", CPUS(5));
+    size_t right = poller("right", CPUS(13, 14));
+    assert_int_equal(plan(), 0);
+    assert_int_equal(seats[left].cpu, 6);
+    assert_int_equal(seats[right].cpu, 15);
+    assert_holds(right, "isolated");
+    assert_holds(right, "NUMA node of its vCPUs");
+    assert_null(strstr(seats[right].why, "given up"));
+}
+
+static void same_node_is_taken_where_the_l3_is_full(void **state)
+{
+    (void)state;
+    machine_is("pack:2 [numa] l3:2 core:2 pu:1");
+    size_t rt = poller("rt", CPUS(0, 1)); /* all of L3 0 */
+    assert_int_equal(plan(), 0);
+    assert_int_equal(seats[rt].cpu, 3);
+    assert_gave_up(rt, "L3 of its vCPUs");
+    assert_holds(rt, "NUMA node of its vCPUs");
+}
+
+static void without_l3_the_package_stands_for_it_and_that_is_said(void **state)
+{
+    (void)state;
+    machine_is("pack:2 core:4 pu:1");
+    size_t rt = poller("rt", CPUS(1));
+    assert_int_equal(plan(), 0);
+    assert_int_equal(seats[rt].cpu, 3);
+    assert_holds(rt, "package of its vCPUs (no L3 is known)");
+    close_machine(NULL);
+    machine_is("numa:2 core:4 pu:1");
+    rt = poller("rt", CPUS(1));
+    assert_int_equal(plan(), 0);
+    assert_int_equal(seats[rt].cpu, 3);
+    assert_holds(rt, "NUMA node of its vCPUs (no L3 is known)");
+}
+
+/* ---- machines that only hwloc's own interface describes ---------------------------------- */
+
+/* Opens what `change` makes of an invented machine, by way of a file. */
+static void machine_from_xml(const char *synthetic, void (*change)(hwloc_topology_t topology),
+                             struct placement_source source)
+{
+    hwloc_topology_t topology;
+    char path[] = "/tmp/ioreqd-test-XXXXXX";
+    int descriptor = mkstemp(path);
+    assert_true(descriptor >= 0);
+    assert_int_equal(hwloc_topology_init(&topology), 0);
+    assert_int_equal(hwloc_topology_set_flags(topology, HWLOC_TOPOLOGY_FLAG_INCLUDE_DISALLOWED), 0);
+    assert_int_equal(hwloc_topology_set_synthetic(topology, synthetic), 0);
+    assert_int_equal(hwloc_topology_load(topology), 0);
+    change(topology);
+    assert_int_equal(hwloc_topology_export_xml(topology, path, 0), 0);
+    hwloc_topology_destroy(topology);
+    source.xml = path;
+    open_source(source);
+    close(descriptor);
+    unlink(path);
+}
+
+/* CPUs 0 to 3 are the fast ones, as P cores are. */
+static void make_hybrid(hwloc_topology_t topology)
+{
+    hwloc_bitmap_t fast = hwloc_bitmap_alloc(), slow = hwloc_bitmap_alloc();
+    hwloc_bitmap_set_range(fast, 0, 3);
+    hwloc_bitmap_set_range(slow, 4, 7);
+    assert_int_equal(hwloc_cpukinds_register(topology, slow, 0, 0, NULL, 0), 0);
+    assert_int_equal(hwloc_cpukinds_register(topology, fast, 1, 0, NULL, 0), 0);
+    hwloc_bitmap_free(fast);
+    hwloc_bitmap_free(slow);
+}
+
+static void fastest_kind_of_core_is_preferred(void **state)
+{
+    (void)state;
+    machine_from_xml("pack:1 l3:1 core:8 pu:1", make_hybrid, (struct placement_source){0});
+    assert_int_equal(placement_machine(placement)->kind_count, 2);
+    size_t rt = poller("rt", CPUS(1));
+    size_t more[3];
+    for (size_t i = 0; i < 3; i++)
+        more[i] = poller("more", CPUS(1));
+    assert_int_equal(plan(), 0);
+    assert_int_equal(seats[rt].cpu, 3);
+    assert_holds(rt, "fastest kind of core");
+    assert_int_equal(seats[more[0]].cpu, 2);
+    assert_int_equal(seats[more[1]].cpu, 7); /* a slow one, before CPU 0 */
+    assert_gave_up(more[1], "fastest kind of core");
+}
+
+static void isolated_comes_before_fast(void **state)
+{
+    (void)state;
+    const uint32_t isolated[] = {5};
+    machine_from_xml("pack:1 l3:1 core:8 pu:1", make_hybrid,
+                     (struct placement_source){.isolated = isolated, .isolated_count = 1});
+    size_t rt = poller("rt", CPUS(1));
+    assert_int_equal(plan(), 0);
+    assert_int_equal(seats[rt].cpu, 5);
+}
+
+/* What a cgroup does to a process: the CPUs are there, and not for us. */
+static void forbid_upper_half(hwloc_topology_t topology)
+{
+    hwloc_bitmap_t allowed = hwloc_bitmap_alloc();
+    hwloc_bitmap_set_range(allowed, 0, 3);
+    assert_int_equal(hwloc_topology_allow(topology, allowed, NULL, HWLOC_ALLOW_FLAG_CUSTOM), 0);
+    hwloc_bitmap_free(allowed);
+}
+
+static void cpus_the_cgroup_forbids_are_not_chosen_and_not_given(void **state)
+{
+    (void)state;
+    machine_from_xml("pack:1 l3:2 core:4 pu:1", forbid_upper_half, (struct placement_source){0});
+    size_t rt = poller("rt", CPUS(5)); /* a vCPU may run where we may not */
+    size_t asks = poller_asking("asks", 6);
+    assert_int_equal(plan(), -EINVAL);
+    assert_int_equal(seats[rt].cpu, 3);
+    assert_gave_up(rt, "L3 of its vCPUs");
+    assert_says(seats[asks].refusal, "its cgroup's cpuset); expected one of 0-3");
+}
+
+/* ---- small and crowded machines ---------------------------------------------------------- */
+
+static void one_cpu_holds_everything_and_says_so(void **state)
+{
+    (void)state;
+    machine_is("pu:1");
+    size_t rt = poller("rt", CPUS(0));
+    size_t control = housekeeping(PLACEMENT_CONTROL, PLACEMENT_ANY);
+    size_t notifier = housekeeping(PLACEMENT_NOTIFIER, PLACEMENT_ANY);
+    assert_int_equal(plan(), 0);
+    for (size_t i = 0; i < wish_count; i++)
+        assert_int_equal(seats[i].cpu, 0);
+    assert_gave_up(rt, "off the vCPUs' CPUs");
+    assert_gave_up(rt, "not CPU 0");
+    assert_gave_up(rt, "isolated (no CPU is)");
+    assert_says(seats[rt].warning, "CPU 0: is on the CPU of a vCPU");
+    assert_gave_up(control, "off the pollers' CPUs");
+    assert_says(seats[control].warning, "shares its CPU with poller rt");
+    assert_gave_up(notifier, "a CPU of its own");
+}
+
+static void two_cpus_are_poller_and_housekeeping(void **state)
+{
+    (void)state;
+    machine_is("l3:1 core:2 pu:1");
+    size_t control = housekeeping(PLACEMENT_CONTROL, PLACEMENT_ANY);
+    size_t notifier = housekeeping(PLACEMENT_NOTIFIER, PLACEMENT_ANY);
+    size_t rt = poller("rt", NULL, 0);
+    assert_int_equal(plan(), 0);
+    assert_int_equal(seats[rt].cpu, 1);
+    assert_int_equal(seats[control].cpu, 0);
+    assert_int_equal(seats[notifier].cpu, 0);
+    assert_says(seats[rt].why, "the CPUs of its vCPUs are not known");
+    assert_string_equal(seats[rt].warning, "");
+    assert_string_equal(seats[control].warning, "");
+}
+
+static void one_core_with_two_threads_gives_up_the_sibling_rule(void **state)
+{
+    (void)state;
+    machine_is("core:1 pu:2");
+    size_t rt = poller("rt", CPUS(1));
+    assert_int_equal(plan(), 0);
+    assert_int_equal(seats[rt].cpu, 0);
+    assert_gave_up(rt, "no SMT sibling of a vCPU");
+    assert_gave_up(rt, "not CPU 0");
+    assert_says(seats[rt].warning, "CPU 0: is an SMT sibling of a vCPU (CPU 1)");
+}
+
+static void pollers_take_each_cpu_from_the_highest_down_and_cpu_0_last(void **state)
+{
+    (void)state;
+    machine_is("pu:8");
+    for (size_t i = 0; i < 8; i++)
+        poller("rt", NULL, 0);
+    assert_int_equal(plan(), 0);
+    for (uint32_t i = 0; i < 8; i++)
+        assert_int_equal(seats[i].cpu, 7 - i);
+    assert_gave_up(7, "not CPU 0");
+}
+
+static void more_pollers_than_cpus_are_spread_evenly(void **state)
+{
+    (void)state;
+    machine_is("core:2 pu:2");
+    uint32_t on_cpu[4] = {0};
+    for (size_t i = 0; i < 12; i++)
+        poller("rt", NULL, 0);
+    assert_int_equal(plan(), 0);
+    for (size_t i = 0; i < 12; i++)
+        on_cpu[seats[i].cpu]++;
+    for (size_t i = 0; i < 4; i++)
+        assert_int_equal(on_cpu[i], 3);
+    assert_string_equal(seats[3].warning[0] ? "warned of the sibling" : "",
+                        "warned of the sibling");
+    assert_says(seats[4].warning, "shares its CPU with poller rt");
+}
+
+static void pollers_with_known_vcpus_choose_before_those_without(void **state)
+{
+    (void)state;
+    machine_isolates("l3:2 core:4 pu:1", CPUS(7));
+    size_t any = poller("any", NULL, 0);
+    size_t known = poller("known", CPUS(5));
+    size_t asked = poller_asking("asked", 6);
+    assert_int_equal(plan(), 0);
+    assert_int_equal(seats[asked].cpu, 6);
+    assert_int_equal(seats[known].cpu, 7);
+    assert_int_equal(seats[any].cpu, 4);
+}
+
+static void vcpus_that_are_nowhere_are_passed_over_and_said(void **state)
+{
+    (void)state;
+    machine_is("l3:2 core:4 pu:1");
+    size_t rt = poller("rt", CPUS(1, 1, 70, UINT32_MAX));
+    assert_int_equal(plan(), 0);
+    assert_int_equal(seats[rt].cpu, 3);
+    assert_says(seats[rt].why, "2 of its vCPUs' CPUs are offline");
+}
+
+/* ---- housekeeping ------------------------------------------------------------------------ */
+
+static void housekeeping_keeps_off_pollers_vcpus_and_isolated_cpus(void **state)
+{
+    (void)state;
+    machine_isolates("l3:2 core:4 pu:1", CPUS(0, 2));
+    size_t control = housekeeping(PLACEMENT_CONTROL, PLACEMENT_ANY);
+    size_t notifier = housekeeping(PLACEMENT_NOTIFIER, PLACEMENT_ANY);
+    poller("rt", CPUS(1, 3)); /* on 2 */
+    assert_int_equal(plan(), 0);
+    assert_int_equal(seats[control].cpu, 4); /* 0 is isolated, 1 and 3 are vCPUs' */
+    assert_int_equal(seats[notifier].cpu, 5);
+    assert_holds(control, "off the pollers' CPUs");
+    assert_holds(control, "off the vCPUs' CPUs");
+    assert_holds(control, "not isolated");
+}
+
+static void housekeeping_takes_cpu_0_and_no_sibling_of_a_poller(void **state)
+{
+    (void)state;
+    machine_is("l3:1 core:4 pu:2");
+    size_t control = housekeeping(PLACEMENT_CONTROL, PLACEMENT_ANY);
+    size_t notifier = housekeeping(PLACEMENT_NOTIFIER, PLACEMENT_ANY);
+    poller_asking("rt", 3);
+    poller("vm", CPUS(4)); /* on 7 */
+    assert_int_equal(plan(), 0);
+    assert_int_equal(seats[control].cpu, 0);
+    assert_int_equal(seats[notifier].cpu, 1); /* 2, 5 and 6 are siblings */
+    close_machine(NULL);
+    machine_is("l3:1 core:4 pu:2");
+    poller_asking("rt", 0);
+    control = housekeeping(PLACEMENT_CONTROL, PLACEMENT_ANY);
+    poller("vm", CPUS(2)); /* on 7 */
+    assert_int_equal(plan(), 0);
+    assert_int_equal(seats[control].cpu, 4); /* 1, 3 and 6 are siblings */
+}
+
+static void housekeeping_is_on_the_node_of_most_pollers(void **state)
+{
+    (void)state;
+    machine_is("pack:2 [numa] l3:1 core:4 pu:1");
+    size_t control = housekeeping(PLACEMENT_CONTROL, PLACEMENT_ANY);
+    poller("one", CPUS(5));
+    poller("two", CPUS(5));
+    assert_int_equal(plan(), 0);
+    assert_int_equal(seats[control].cpu, 4);
+    assert_holds(control, "NUMA node of the pollers");
+}
+
+static void pollers_keep_off_cpus_that_housekeeping_asked_for(void **state)
+{
+    (void)state;
+    machine_is("pu:4");
+    size_t rt = poller("rt", NULL, 0);
+    housekeeping(PLACEMENT_CONTROL, 3);
+    housekeeping(PLACEMENT_NOTIFIER, 3);
+    assert_int_equal(plan(), 0);
+    assert_int_equal(seats[rt].cpu, 2);
+}
+
+/* ---- two sockets of 64 cores ------------------------------------------------------------- */
+
+static void every_rule_holds_on_a_large_machine(void **state)
+{
+    (void)state;
+    machine_is("pack:2 [numa] l3:8 core:8 pu:2");
+    const struct placement_machine *machine = placement_machine(placement);
+    assert_int_equal(machine->cpu_count, 256);
+    static uint32_t vcpus[8][4];
+    for (uint32_t vm = 0; vm < 8; vm++) {
+        for (uint32_t i = 0; i < 4; i++)
+            vcpus[vm][i] = 32 * vm + 2 * i; /* a core each, in every second L3 */
+        poller("rt", vcpus[vm], 4);
+    }
+    size_t control = housekeeping(PLACEMENT_CONTROL, PLACEMENT_ANY);
+    size_t notifier = housekeeping(PLACEMENT_NOTIFIER, PLACEMENT_ANY);
+    assert_int_equal(plan(), 0);
+    for (size_t i = 0; i < 8; i++) {
+        assert_int_equal(place_of(i)->near, the_cpu(vcpus[i][0])->near);
+        assert_holds(i, "L3 of its vCPUs");
+        assert_string_equal(seats[i].warning, "");
+        for (size_t k = 0; k < 4; k++)
+            assert_int_not_equal(place_of(i)->core, the_cpu(vcpus[i][k])->core);
+        for (size_t k = 0; k < i; k++)
+            assert_int_not_equal(place_of(i)->core, place_of(k)->core);
+    }
+    for (size_t i = 0; i < 8; i++)
+        assert_int_not_equal(place_of(control)->core, place_of(i)->core);
+    assert_string_equal(seats[control].warning, "");
+    assert_int_not_equal(seats[notifier].cpu, seats[control].cpu);
+}
+
+#define ON_A_MACHINE(function) cmocka_unit_test_teardown(function, close_machine)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        ON_A_MACHINE(bad_cpus_are_refused_with_their_reason),
+        ON_A_MACHINE(second_poller_on_a_cpu_is_refused_with_the_first),
+        ON_A_MACHINE(one_that_spins_beside_one_that_yields_is_refused),
+        ON_A_MACHINE(pollers_that_give_way_may_share_and_are_warned),
+        ON_A_MACHINE(housekeeping_asked_onto_a_spinning_poller_is_refused),
+        ON_A_MACHINE(asked_for_wins_and_what_it_costs_is_said),
+        ON_A_MACHINE(poller_is_never_on_a_vcpus_cpu_even_if_it_must_share),
+        ON_A_MACHINE(smt_sibling_of_a_vcpu_is_avoided),
+        ON_A_MACHINE(smt_sibling_of_a_poller_is_avoided),
+        ON_A_MACHINE(cpu_0_is_left_to_others_even_in_the_right_l3),
+        ON_A_MACHINE(same_l3_comes_before_isolated),
+        ON_A_MACHINE(the_l3_of_most_vcpus_is_taken),
+        ON_A_MACHINE(isolated_cpus_on_the_right_node_are_preferred),
+        ON_A_MACHINE(same_node_is_taken_where_the_l3_is_full),
+        ON_A_MACHINE(without_l3_the_package_stands_for_it_and_that_is_said),
+        ON_A_MACHINE(fastest_kind_of_core_is_preferred),
+        ON_A_MACHINE(isolated_comes_before_fast),
+        ON_A_MACHINE(cpus_the_cgroup_forbids_are_not_chosen_and_not_given),
+        ON_A_MACHINE(one_cpu_holds_everything_and_says_so),
+        ON_A_MACHINE(two_cpus_are_poller_and_housekeeping),
+        ON_A_MACHINE(one_core_with_two_threads_gives_up_the_sibling_rule),
+        ON_A_MACHINE(pollers_take_each_cpu_from_the_highest_down_and_cpu_0_last),
+        ON_A_MACHINE(more_pollers_than_cpus_are_spread_evenly),
+        ON_A_MACHINE(pollers_with_known_vcpus_choose_before_those_without),
+        ON_A_MACHINE(vcpus_that_are_nowhere_are_passed_over_and_said),
+        ON_A_MACHINE(housekeeping_keeps_off_pollers_vcpus_and_isolated_cpus),
+        ON_A_MACHINE(housekeeping_takes_cpu_0_and_no_sibling_of_a_poller),
+        ON_A_MACHINE(housekeeping_is_on_the_node_of_most_pollers),
+        ON_A_MACHINE(pollers_keep_off_cpus_that_housekeeping_asked_for),
+        ON_A_MACHINE(every_rule_holds_on_a_large_machine),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
