@@ -2,6 +2,7 @@
 /* ioreqctl: asks a running ioreqd over its socket. A command's words are sent as one line; the server
  * knows them (server/commands.c), this program only how to ask. */
 #include "server/ctl/eventfds.h"
+#include "server/ctl/placement_command.h"
 #include "server/standard_descriptors.h"
 #include "server/wire.h"
 
@@ -52,6 +53,11 @@ static const char usage[] =
     "  ioeventfd-watch VM TYPE ADDRESS LENGTH [DATA]    assigns one and shows each ring, until "
     "Ctrl-C\n"
     "  irqfd-raise VM line GSI | VM msi ADDRESS DATA    assigns one and raises the interrupt once\n"
+    "\n"
+    "Without a running ioreqd:\n"
+    "  placement FILE [...]             which thread of that configuration would run where, and "
+    "why;\n"
+    "                                   see ioreqctl placement --help\n"
     "\n"
     "  -s, --socket PATH   where ioreqd listens (default /run/ioreqd/ioreqd.sock)\n"
     "  -h, --help          show this\n"
@@ -200,6 +206,8 @@ int main(int argc, char **argv)
 {
     if (standard_descriptors_open() < 0)
         return EXIT_FAILED;
+    if (argc > 1 && strcmp(argv[1], "placement") == 0)
+        return placement_command(argc - 1, argv + 1);
     static struct arguments arguments = {.socket_path = "/run/ioreqd/ioreqd.sock"};
     int exit_code = parse_arguments(argc, argv, &arguments);
     if (exit_code >= 0)
