@@ -1,198 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "pollers/placement_plan.h"
 
+#include "pollers/placement_rules.h"
+
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* Who is on a CPU, or on a core. */
-struct occupancy {
-    uint32_t vcpus;
-    uint32_t pollers;
-    uint32_t housekeepers;
-};
-
-struct scene {
-    const struct placement_machine *machine;
-    const struct placement_wish *wishes;
-    struct placement_seat *seats;
-    size_t count;
-    struct occupancy *on_cpu;  /* [machine->cpu_count] */
-    struct occupancy *on_core; /* [machine->core_count] */
-    /* Of the thread that is being placed: */
-    const struct placement_wish *wish;
-    const struct placement_cpu **vcpus; /* [vcpu_count]; those known here, each once */
-    size_t vcpu_count;
-    size_t unknown_count; /* CPUs of its vCPUs that are offline here, or not there at all */
-    bool *is_own_vcpu;    /* [machine->cpu_count] */
-};
-
-/* ---- rules: what it costs to put the thread there, 0: the rule holds ---------------------- */
-
-typedef uint32_t rule_cost(const struct scene *scene, const struct placement_cpu *cpu);
-
-static const struct occupancy *occupancy_of(const struct scene *scene,
-                                            const struct placement_cpu *cpu)
-{
-    return &scene->on_cpu[cpu - scene->machine->cpus];
-}
-
-static uint32_t cost_on_vcpu(const struct scene *scene, const struct placement_cpu *cpu)
-{
-    return occupancy_of(scene, cpu)->vcpus;
-}
-
-static uint32_t cost_on_poller(const struct scene *scene, const struct placement_cpu *cpu)
-{
-    return occupancy_of(scene, cpu)->pollers;
-}
-
-/* Housekeeping is placed after the pollers, unless it was asked onto a CPU. */
-static uint32_t cost_shared(const struct scene *scene, const struct placement_cpu *cpu)
-{
-    return occupancy_of(scene, cpu)->pollers + occupancy_of(scene, cpu)->housekeepers;
-}
-
-static uint32_t cost_vcpu_sibling(const struct scene *scene, const struct placement_cpu *cpu)
-{
-    return scene->on_core[cpu->core].vcpus - occupancy_of(scene, cpu)->vcpus;
-}
-
-static uint32_t cost_poller_sibling(const struct scene *scene, const struct placement_cpu *cpu)
-{
-    return scene->on_core[cpu->core].pollers - occupancy_of(scene, cpu)->pollers;
-}
-
-static uint32_t cost_cpu_0(const struct scene *scene, const struct placement_cpu *cpu)
-{
-    (void)scene;
-    return cpu->cpu == 0;
-}
-
-static uint32_t cost_far(const struct scene *scene, const struct placement_cpu *cpu)
-{
-    uint32_t far = 0;
-    for (size_t i = 0; i < scene->vcpu_count; i++)
-        far += !placement_is_near(cpu, scene->vcpus[i]);
-    return far;
-}
-
-static uint32_t cost_not_isolated(const struct scene *scene, const struct placement_cpu *cpu)
-{
-    (void)scene;
-    return !cpu->is_isolated;
-}
-
-static uint32_t cost_isolated(const struct scene *scene, const struct placement_cpu *cpu)
-{
-    (void)scene;
-    return cpu->is_isolated;
-}
-
-static uint32_t cost_slow(const struct scene *scene, const struct placement_cpu *cpu)
-{
-    return scene->machine->kind_count - 1 - cpu->kind;
-}
-
-static uint32_t cost_far_node(const struct scene *scene, const struct placement_cpu *cpu)
-{
-    uint32_t far = 0;
-    for (size_t i = 0; i < scene->vcpu_count; i++)
-        far += cpu->node != scene->vcpus[i]->node;
-    return far;
-}
-
-static uint32_t cost_far_from_pollers(const struct scene *scene, const struct placement_cpu *cpu)
-{
-    uint32_t far = 0;
-    for (size_t i = 0; i < scene->count; i++) {
-        const struct placement_cpu *other = placement_find(scene->machine, scene->seats[i].cpu);
-        far += scene->wishes[i].role == PLACEMENT_POLLER && other && other->node != cpu->node;
-    }
-    return far;
-}
-
-/* One rule; name ends "gave up: ..." as well as "has: ...". */
-struct rule {
-    const char *name;
-    rule_cost *cost;
-    const char *warning; /* when it is broken; %s: who is in the way. NULL: no harm worth a word */
-    enum { BY_NOBODY, BY_VCPU, BY_POLLER, BY_ANYONE } culprit;
-    bool on_core; /* the culprit is on another CPU of the core */
-};
-
-static const struct rule poller_rules[] = {
-    {"off the vCPUs' CPUs", cost_on_vcpu,
-     "is on the CPU of %s: each waits while the other runs; give it another cpu:", BY_VCPU, false},
-    {"a CPU of its own", cost_shared,
-     "shares its CPU with %s: each waits while the other runs; give each its own cpu:, or idle: "
-     "yield",
-     BY_ANYONE, false},
-    {"no SMT sibling of a vCPU", cost_vcpu_sibling,
-     "is an SMT sibling of %s: each slows the other down; leave its core to it", BY_VCPU, true},
-    {"no SMT sibling of a poller", cost_poller_sibling,
-     "is an SMT sibling of %s: each slows the other down; give it another cpu:, or idle: pause",
-     BY_POLLER, true},
-    {"not CPU 0", cost_cpu_0, NULL, BY_NOBODY, false},
-    {"near its vCPUs", cost_far, NULL, BY_NOBODY, false},
-    {"isolated", cost_not_isolated, NULL, BY_NOBODY, false},
-    {"fastest kind of core", cost_slow, NULL, BY_NOBODY, false},
-    {"NUMA node of its vCPUs", cost_far_node, NULL, BY_NOBODY, false},
-};
-
-static const struct rule housekeeping_rules[] = {
-    {"off the pollers' CPUs", cost_on_poller,
-     "shares its CPU with %s: it may wait long, and delays requests; leave a CPU to it, or let "
-     "that "
-     "poller idle: yield",
-     BY_POLLER, false},
-    {"off the vCPUs' CPUs", cost_on_vcpu, "is on the CPU of %s and delays it; leave a CPU to it",
-     BY_VCPU, false},
-    {"not isolated", cost_isolated, NULL, BY_NOBODY, false},
-    {"no SMT sibling of a poller", cost_poller_sibling, NULL, BY_NOBODY, false},
-    {"no SMT sibling of a vCPU", cost_vcpu_sibling, NULL, BY_NOBODY, false},
-    {"a CPU of its own", cost_shared, NULL, BY_NOBODY, false},
-    {"NUMA node of the pollers", cost_far_from_pollers, NULL, BY_NOBODY, false},
-};
-
-struct rules {
-    const struct rule *list;
-    size_t count;
-    bool highest_first; /* among equals */
-};
-
-static struct rules rules_of(const struct placement_wish *wish)
-{
-    if (wish->role == PLACEMENT_POLLER)
-        return (struct rules){poller_rules, sizeof(poller_rules) / sizeof(poller_rules[0]), true};
-    return (struct rules){housekeeping_rules,
-                          sizeof(housekeeping_rules) / sizeof(housekeeping_rules[0]), false};
-}
-
-static const struct placement_cpu *choose(const struct scene *scene)
-{
-    struct rules rules = rules_of(scene->wish);
-    const struct placement_cpu *best = NULL;
-    for (size_t i = 0; i < scene->machine->cpu_count; i++) {
-        const struct placement_cpu *cpu = &scene->machine->cpus[i];
-        if (!cpu->is_usable)
-            continue;
-        bool is_better = !best || (cpu->cpu > best->cpu) == rules.highest_first;
-        for (size_t rule = 0; best && rule < rules.count; rule++) {
-            uint32_t cost = rules.list[rule].cost(scene, cpu);
-            uint32_t best_cost = rules.list[rule].cost(scene, best);
-            if (cost == best_cost)
-                continue;
-            is_better = cost < best_cost;
-            break;
-        }
-        if (is_better)
-            best = cpu;
-    }
-    return best;
-}
 
 /* ---- words ------------------------------------------------------------------------------- */
 
@@ -211,12 +26,12 @@ static void name_rule(const struct scene *scene, const struct rule *rule, uint32
                       size_t name_bytes)
 {
     snprintf(name, name_bytes, "%s", rule->name);
-    if (rule->cost == cost_far && scene->vcpu_count > 0) {
+    if (rule->word == RULE_NEAR && scene->vcpu_count > 0) {
         enum placement_near near_kind = scene->vcpus[0]->near_kind;
         snprintf(name, name_bytes, "%s of %s%s", placement_near_name(near_kind),
                  cost > 0 && cost < scene->vcpu_count ? "all its vCPUs" : "its vCPUs",
                  near_kind == PLACEMENT_NEAR_L3 ? "" : " (no L3 is known)");
-    } else if (rule->cost == cost_not_isolated && cost && scene->machine->isolated_count == 0) {
+    } else if (rule->word == RULE_ISOLATED && cost && scene->machine->isolated_count == 0) {
         append(name, name_bytes, " (no CPU is)");
     }
 }
@@ -233,7 +48,7 @@ static bool made_a_difference(const struct scene *scene, const struct rule *rule
 static void explain(const struct scene *scene, const struct placement_cpu *cpu,
                     struct placement_seat *seat)
 {
-    struct rules rules = rules_of(scene->wish);
+    struct rules rules = placement_rules(scene->wish);
     char given_up[PLACEMENT_TEXT_BYTES] = "";
     bool is_asked = scene->wish->cpu != PLACEMENT_ANY;
     snprintf(seat->why, sizeof(seat->why), "%s", is_asked ? "asked for" : "");
@@ -242,7 +57,7 @@ static void explain(const struct scene *scene, const struct placement_cpu *cpu,
         uint32_t cost = rule->cost(scene, cpu);
         bool is_shown = cost > 0 || made_a_difference(scene, rule);
         /* whoever asks for CPU 0 knows that it is CPU 0 */
-        if (!is_shown || (is_asked && rule->cost == cost_cpu_0))
+        if (!is_shown || (is_asked && rule->word == RULE_CPU_0))
             continue;
         char name[80];
         name_rule(scene, rule, cost, name, sizeof(name));
@@ -292,7 +107,7 @@ static void name_culprit(const struct scene *scene, const struct rule *rule,
 static void warn(const struct scene *scene, const struct placement_cpu *cpu,
                  struct placement_seat *seat)
 {
-    struct rules rules = rules_of(scene->wish);
+    struct rules rules = placement_rules(scene->wish);
     for (size_t i = 0; i < rules.count; i++) {
         const struct rule *rule = &rules.list[i];
         if (!rule->warning || rule->cost(scene, cpu) == 0)
@@ -411,7 +226,7 @@ static int seat_all(struct scene *scene)
                 seat_asked(scene, i);
             } else {
                 begin(scene, i);
-                sit(scene, i, choose(scene));
+                sit(scene, i, placement_choose(scene));
             }
             if (scene->seats[i].refusal[0])
                 result = -EINVAL;
