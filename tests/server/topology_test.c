@@ -54,6 +54,48 @@ static void scene_destroy(struct scene *scene)
     device_config_kinds_destroy(scene->kinds);
 }
 
+/* ---- threads ----------------------------------------------------------------------------- */
+
+static void threads_go_where_the_plan_says(void **state)
+{
+    (void)state;
+    struct scene scene;
+    scene_create(&scene, "server: {cpu: 2}\n"
+                         "pollers: [{name: any, sandbox: false}, {name: five, cpu: 5}]\n"
+                         "vms: [{name: vm, vcpus: 2, poller: any, vcpu_cpus: \"6-7\"}]\n");
+    assert_int_equal(scene.topology->pollers[0].cpu, 4); /* 5 is asked for, 6 and 7 are vCPUs' */
+    assert_int_equal(scene.topology->pollers[1].cpu, 5);
+    assert_int_equal(scene.topology->plan->control->cpu, 2);
+    assert_int_equal(scene.topology->plan->notifier->cpu, 0);
+    scene_destroy(&scene);
+}
+
+static void cpus_that_are_not_to_be_had_are_reported_where_they_stand(void **state)
+{
+    (void)state;
+    static const char text[] = "pollers: [{name: far, cpu: 8, sandbox: false}]\n"
+                               "vms: [{name: vm, vcpus: 2, poller: far, vcpu_cpus: 9}]\n";
+    char *report = NULL;
+    size_t report_bytes, kind_count;
+    FILE *stream = open_memstream(&report, &report_bytes);
+    struct config_device_kind *kinds = device_config_kinds(&kind_count);
+    struct config *config = NULL;
+    assert_int_equal(
+        config_load_bytes("t.yaml", text, strlen(text), kinds, kind_count, stream, &config), 0);
+    const struct machine_facts facts = {.tsc_is_invariant = true};
+    topology_check(config, placement, &facts);
+    assert_int_equal(config->problem_count, 2);
+    struct topology *topology = NULL;
+    assert_int_equal(topology_create(config, placement, &topology), -EINVAL);
+    fclose(stream);
+    assert_non_null(strstr(report, "t.yaml:1:28: CPU 8 does not exist; expected one of 0-7\n"));
+    assert_non_null(strstr(report, "t.yaml:2:52: vcpu_cpus: CPU 9 does not exist; expected CPUs "
+                                   "up to 7\n"));
+    config_destroy(config);
+    device_config_kinds_destroy(kinds);
+    free(report);
+}
+
 /* ---- ranges ------------------------------------------------------------------------------ */
 
 static const char three_ranges[] =
@@ -175,7 +217,7 @@ static void pollers_on_any_cpu_get_cpus_of_their_own(void **state)
 }
 
 /* hwloc cannot bind a thread on a machine it invented. */
-static void poller_that_runs_elsewhere_does_not_start(void **state)
+static void nothing_starts_where_threads_run_elsewhere(void **state)
 {
     (void)state;
     struct scene scene;
@@ -188,10 +230,12 @@ static void poller_that_runs_elsewhere_does_not_start(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(threads_go_where_the_plan_says),
+        cmocka_unit_test(cpus_that_are_not_to_be_had_are_reported_where_they_stand),
         cmocka_unit_test(device_is_told_which_of_its_ranges_it_is),
         cmocka_unit_test(ranges_made_at_run_time_count_on),
         cmocka_unit_test(pollers_on_any_cpu_get_cpus_of_their_own),
-        cmocka_unit_test(poller_that_runs_elsewhere_does_not_start),
+        cmocka_unit_test(nothing_starts_where_threads_run_elsewhere),
     };
     return cmocka_run_group_tests(tests, open_invented, close_invented);
 }
