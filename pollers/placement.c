@@ -147,7 +147,7 @@ static void read_cpu(hwloc_topology_t topology, hwloc_obj_t pu, struct placement
 
 struct reading {
     const struct placement_source *source;
-    hwloc_bitmap_t offline, allowed, isolated;
+    hwloc_bitmap_t offline, allowed, isolated, inherited;
 };
 
 static void read_sets(hwloc_topology_t topology, struct reading *reading)
@@ -167,6 +167,8 @@ static void read_sets(hwloc_topology_t topology, struct reading *reading)
         set_numbers(reading->isolated, source->isolated, source->isolated_count);
     else if (hwloc_topology_is_thissystem(topology))
         read_isolated(reading->isolated);
+    if (hwloc_get_cpubind(topology, reading->inherited, HWLOC_CPUBIND_PROCESS) < 0)
+        hwloc_bitmap_fill(reading->inherited); /* an invented machine: hwloc gives all, or none */
 }
 
 static int read_machine(hwloc_topology_t topology, const struct reading *reading,
@@ -185,6 +187,7 @@ static int read_machine(hwloc_topology_t topology, const struct reading *reading
         read_cpu(topology, pu, next);
         next->is_usable = hwloc_bitmap_isset(reading->allowed, pu->os_index);
         next->is_isolated = hwloc_bitmap_isset(reading->isolated, pu->os_index);
+        next->is_inherited = hwloc_bitmap_isset(reading->inherited, pu->os_index);
         if (next->kind >= (*machine)->kind_count)
             (*machine)->kind_count = next->kind + 1;
         if (next->core >= (*machine)->core_count)
@@ -219,15 +222,16 @@ static int load(struct placement *placement, const struct placement_source *sour
         return source->xml ? -EINVAL : -ENODEV;
     }
     struct reading reading = {source, hwloc_bitmap_alloc(), hwloc_bitmap_alloc(),
-                              hwloc_bitmap_alloc()};
+                              hwloc_bitmap_alloc(), hwloc_bitmap_alloc()};
     result = -ENOMEM;
-    if (reading.offline && reading.allowed && reading.isolated) {
+    if (reading.offline && reading.allowed && reading.isolated && reading.inherited) {
         read_sets(placement->topology, &reading);
         result = read_machine(placement->topology, &reading, &placement->machine);
     }
     hwloc_bitmap_free(reading.offline);
     hwloc_bitmap_free(reading.allowed);
     hwloc_bitmap_free(reading.isolated);
+    hwloc_bitmap_free(reading.inherited);
     return result;
 }
 

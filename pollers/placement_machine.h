@@ -35,12 +35,13 @@ struct placement_cpu {
     uint32_t package; /* or PLACEMENT_NONE */
     uint32_t node;    /* the kernel's number */
     enum placement_near near_kind;
-    uint32_t near;    /* counts the L3s, packages ... separately */
-    uint32_t kind;    /* 0 is the slowest */
-    uint32_t l3_KiB;  /* 0: unknown */
-    bool is_online;   /* if not, nothing else is known of it */
-    bool is_usable;   /* online, and the cgroup allows it */
-    bool is_isolated; /* usable, and the kernel keeps other threads away from it */
+    uint32_t near;     /* counts the L3s, packages ... separately */
+    uint32_t kind;     /* 0 is the slowest */
+    uint32_t l3_KiB;   /* 0: unknown */
+    bool is_online;    /* if not, nothing else is known of it */
+    bool is_usable;    /* online, and the cgroup allows it */
+    bool is_isolated;  /* usable, and the kernel keeps other threads away from it */
+    bool is_inherited; /* in the affinity that this process was started with (taskset, systemd) */
 };
 
 struct placement_machine {

@@ -6,9 +6,10 @@
  *
  *          Asked-for CPUs come first: one that cannot be had is refused. The others get the CPU that
  *          breaks the least important rules. For a poller, the most important first: off the vCPUs'
- *          CPUs; a CPU of its own; no SMT sibling of a vCPU; none of another poller; not CPU 0; the
+ *          CPUs; a CPU of its own; no SMT sibling of a vCPU; none of another poller; within the
+ *          affinity the server was started with, unless isolated; not CPU 0; the
  *          L3 of its vCPUs; isolated; the fastest kind; the node of its vCPUs; then the highest
- *          number. For housekeeping (control, notifier): no poller's CPU; no vCPU's; not isolated;
+ *          number. For housekeeping (control, notifier): no poller's CPU; no vCPU's; that affinity; not isolated;
  *          no SMT sibling of a poller, or of a vCPU; a CPU of its own; the node of most pollers; then
  *          the lowest number.
  * Threads: any; a pure function of its arguments.

@@ -33,6 +33,19 @@ static uint32_t cost_poller_sibling(const struct scene *scene, const struct plac
     return scene->on_core[cpu->core].pollers - occupancy_of(scene, cpu)->pollers;
 }
 
+/* Whoever starts the server with an affinity means it; isolated CPUs are in none. */
+static uint32_t cost_outside(const struct scene *scene, const struct placement_cpu *cpu)
+{
+    (void)scene;
+    return !cpu->is_inherited && !cpu->is_isolated;
+}
+
+static uint32_t cost_not_inherited(const struct scene *scene, const struct placement_cpu *cpu)
+{
+    (void)scene;
+    return !cpu->is_inherited;
+}
+
 static uint32_t cost_cpu_0(const struct scene *scene, const struct placement_cpu *cpu)
 {
     (void)scene;
@@ -96,6 +109,7 @@ static const struct rule poller_rules[] = {
     {"no SMT sibling of a poller", cost_poller_sibling,
      "is an SMT sibling of %s: each slows the other down; give it another cpu:, or idle: pause",
      BY_POLLER, true, RULE_PLAIN},
+    {"in the affinity of the start", cost_outside, NULL, BY_NOBODY, false, RULE_PLAIN},
     {"not CPU 0", cost_cpu_0, NULL, BY_NOBODY, false, RULE_CPU_0},
     {"near its vCPUs", cost_far, NULL, BY_NOBODY, false, RULE_NEAR},
     {"isolated", cost_not_isolated, NULL, BY_NOBODY, false, RULE_ISOLATED},
@@ -110,6 +124,7 @@ static const struct rule housekeeping_rules[] = {
      BY_POLLER, false, RULE_PLAIN},
     {"off the vCPUs' CPUs", cost_on_vcpu, "is on the CPU of %s and delays it; leave a CPU to it",
      BY_VCPU, false, RULE_PLAIN},
+    {"in the affinity of the start", cost_not_inherited, NULL, BY_NOBODY, false, RULE_PLAIN},
     {"not isolated", cost_isolated, NULL, BY_NOBODY, false, RULE_PLAIN},
     {"no SMT sibling of a poller", cost_poller_sibling, NULL, BY_NOBODY, false, RULE_PLAIN},
     {"no SMT sibling of a vCPU", cost_vcpu_sibling, NULL, BY_NOBODY, false, RULE_PLAIN},

@@ -102,8 +102,8 @@ static void print_escaped(const char *text, FILE *stream)
             fputs("&gt;", stream);
             break;
         default:
-            /* other control characters cannot stand in XML at all */
-            fputc((unsigned char)*text < ' ' ? '?' : *text, stream);
+            /* control characters cannot stand in XML at all, nor can half a character of UTF-8 */
+            fputc(*text < ' ' || *text > '~' ? '?' : *text, stream);
         }
     }
 }

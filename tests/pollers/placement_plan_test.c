@@ -512,6 +512,72 @@ static void vcpus_that_are_nowhere_are_passed_over_and_said(void **state)
     assert_says(seats[rt].why, "2 of its vCPUs' CPUs are offline");
 }
 
+/* ---- started with an affinity, which no invented machine has ------------------------------ */
+
+/* Eight CPUs without neighbours, of which `inherited` is the affinity; the last one is isolated. */
+static struct placement_machine *machine_by_hand(const uint32_t *inherited, size_t count)
+{
+    struct placement_machine *machine = NULL;
+    assert_int_equal(placement_machine_create(8, &machine), 0);
+    for (uint32_t i = 0; i < 8; i++) {
+        machine->cpus[i] = (struct placement_cpu){.cpu = i,
+                                                  .core = i,
+                                                  .package = PLACEMENT_NONE,
+                                                  .near_kind = PLACEMENT_NEAR_MACHINE,
+                                                  .is_online = true,
+                                                  .is_usable = true,
+                                                  .is_isolated = i == 7};
+        for (size_t k = 0; k < count; k++)
+            machine->cpus[i].is_inherited = machine->cpus[i].is_inherited || inherited[k] == i;
+    }
+    machine->core_count = 8;
+    assert_int_equal(placement_machine_finish(machine), 0);
+    return machine;
+}
+
+static void affinity_of_the_start_is_kept_but_for_isolated_cpus(void **state)
+{
+    (void)state;
+    wish_count = 0;
+    size_t control = housekeeping(PLACEMENT_CONTROL, PLACEMENT_ANY);
+    size_t first = poller("first", NULL, 0), second = poller("second", NULL, 0);
+    size_t third = poller("third", NULL, 0);
+    struct placement_machine *machine = machine_by_hand(CPUS(0, 2, 3));
+    assert_int_equal(placement_plan(machine, wishes, wish_count, seats), 0);
+    assert_int_equal(seats[first].cpu, 7); /* isolated, so in nobody's affinity */
+    assert_int_equal(seats[second].cpu, 3);
+    assert_int_equal(seats[third].cpu, 2);
+    assert_int_equal(seats[control].cpu, 0);
+    assert_holds(third, "in the affinity of the start");
+    placement_machine_destroy(machine);
+}
+
+static uint32_t seat_of_last(struct placement_machine *machine)
+{
+    assert_int_equal(placement_plan(machine, wishes, wish_count, seats), 0);
+    placement_machine_destroy(machine);
+    return seats[wish_count - 1].cpu;
+}
+
+static void affinity_of_the_start_has_its_place_among_the_rules(void **state)
+{
+    (void)state;
+    wish_count = 0; /* a poller: no sibling, then the affinity, then not CPU 0 */
+    poller_asking("isolated", 7);
+    poller_asking("first", 6);
+    poller("rt", NULL, 0);
+    struct placement_machine *machine = machine_by_hand(CPUS(5));
+    machine->cpus[6].core = machine->cpus[5].core;
+    assert_int_equal(seat_of_last(machine), 4);
+    assert_int_equal(seat_of_last(machine_by_hand(CPUS(0))), 0);
+    wish_count = 0; /* housekeeping: no vCPU's CPU, then the affinity, then not isolated */
+    wishes[poller("rt", CPUS(3))].cpu = 6;
+    housekeeping(PLACEMENT_CONTROL, PLACEMENT_ANY);
+    assert_int_equal(seat_of_last(machine_by_hand(CPUS(3))), 0);
+    assert_int_equal(seat_of_last(machine_by_hand(CPUS(7))), 7);
+    assert_int_equal(seat_of_last(machine_by_hand(CPUS(5))), 5);
+}
+
 /* ---- housekeeping ------------------------------------------------------------------------ */
 
 static void housekeeping_keeps_off_pollers_vcpus_and_isolated_cpus(void **state)
@@ -745,6 +811,8 @@ int main(void)
         ON_A_MACHINE(fast_cores_come_before_the_right_node),
         ON_A_MACHINE(the_vcpu_that_is_in_the_way_is_named),
         ON_A_MACHINE(housekeeping_gives_up_from_the_least_important_rule),
+        cmocka_unit_test(affinity_of_the_start_is_kept_but_for_isolated_cpus),
+        cmocka_unit_test(affinity_of_the_start_has_its_place_among_the_rules),
         ON_A_MACHINE(every_rule_holds_on_a_large_machine),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
