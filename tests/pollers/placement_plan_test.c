@@ -19,11 +19,13 @@
 #include <unistd.h>
 
 #define THREADS_MAX 20u
+#define VCPUS_MAX   16u
 
 static struct placement *placement;
 static struct placement_wish wishes[THREADS_MAX];
 static struct placement_seat seats[THREADS_MAX];
 static size_t wish_count;
+static uint32_t vcpus_kept[THREADS_MAX][VCPUS_MAX];
 
 #define CPUS(...) \
     (const uint32_t[]){__VA_ARGS__}, sizeof((uint32_t[]){__VA_ARGS__}) / sizeof(uint32_t)
@@ -62,8 +64,12 @@ static size_t add(struct placement_wish wish)
 /* A poller that serves VMs whose vCPUs run on those CPUs. */
 static size_t poller(const char *name, const uint32_t *vcpu_cpus, size_t count)
 {
+    uint32_t *kept = vcpus_kept[wish_count]; /* a list in a loop ends with the loop's round */
+    assert_true(count <= VCPUS_MAX);
+    for (size_t i = 0; i < count; i++)
+        kept[i] = vcpu_cpus[i];
     return add((struct placement_wish){
-        .name = name, .cpu = PLACEMENT_ANY, .vcpu_cpus = vcpu_cpus, .vcpu_cpu_count = count});
+        .name = name, .cpu = PLACEMENT_ANY, .vcpu_cpus = kept, .vcpu_cpu_count = count});
 }
 
 static size_t poller_asking(const char *name, uint32_t cpu)
@@ -747,7 +753,7 @@ static void every_rule_holds_on_a_large_machine(void **state)
     machine_is("pack:2 [numa] l3:8 core:8 pu:2");
     const struct placement_machine *machine = placement_machine(placement);
     assert_int_equal(machine->cpu_count, 256);
-    static uint32_t vcpus[8][4];
+    uint32_t vcpus[8][4];
     for (uint32_t vm = 0; vm < 8; vm++) {
         for (uint32_t i = 0; i < 4; i++)
             vcpus[vm][i] = 32 * vm + 2 * i; /* a core each, in every second L3 */
