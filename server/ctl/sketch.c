@@ -147,18 +147,19 @@ static void name_cpu(const struct layout *layout, const struct placement_cpu *cp
 
 static enum sketch_style style_of(const struct layout *layout, const struct placement_cpu *cpu)
 {
-    size_t pollers = 0, all = 0;
-    bool is_vcpu = false;
+    size_t pollers = 0, all = 0, vcpus = 0;
     for (size_t i = 0; i < layout->entry_count; i++) {
         if (layout->entries[i].cpu != cpu->cpu)
             continue;
         all++;
         pollers += layout->entries[i].occupant == SKETCH_POLLER;
-        is_vcpu = is_vcpu || layout->entries[i].occupant == SKETCH_VCPU;
+        vcpus += layout->entries[i].occupant == SKETCH_VCPU;
     }
+    if (pollers + vcpus > 0 && all > (pollers ? 1 : vcpus))
+        return SKETCH_CPU_CROWDED;
     if (pollers > 0)
-        return all > 1 ? SKETCH_CPU_CROWDED : SKETCH_CPU_POLLER;
-    if (is_vcpu)
+        return SKETCH_CPU_POLLER;
+    if (vcpus > 0)
         return SKETCH_CPU_VCPU;
     if (all > 0)
         return SKETCH_CPU_HOUSEKEEPING;

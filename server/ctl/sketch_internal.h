@@ -20,7 +20,7 @@ enum sketch_style {
     SKETCH_CPU_VCPU,
     SKETCH_CPU_HOUSEKEEPING,
     SKETCH_CPU_POLLER,
-    SKETCH_CPU_CROWDED, /* a poller, and somebody else */
+    SKETCH_CPU_CROWDED, /* a poller or a vCPU, and somebody else */
 };
 
 struct sketch_box {

@@ -2,6 +2,7 @@
 /* sketch.h's second half: the boxes on paper. */
 #include "server/ctl/sketch_internal.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -67,10 +68,11 @@ int sketch_print(const struct sketch *sketch, FILE *stream)
 
 /* ---- SVG --------------------------------------------------------------------------------- */
 
-#define CELL_WIDTH  8u /* pixels; 12 px monospace is 7.2 wide */
-#define CELL_HEIGHT 20u
-#define MARGIN      16u
-#define HEAD_HEIGHT 64u /* title and legend */
+#define CELL_WIDTH   8u /* pixels; 12 px monospace is 7.2 wide */
+#define CELL_HEIGHT  20u
+#define MARGIN       16u
+#define HEAD_HEIGHT  64u /* title and legend */
+#define LEGEND_WIDTH 920u
 
 static const struct paint {
     const char *name; /* in the legend; NULL: not there */
@@ -84,7 +86,7 @@ static const struct paint {
     [SKETCH_CPU_VCPU] = {"vCPU", "#bfe3c0"},
     [SKETCH_CPU_HOUSEKEEPING] = {"housekeeping", "#f7dd9c"},
     [SKETCH_CPU_POLLER] = {"poller", "#a9cdf5"},
-    [SKETCH_CPU_CROWDED] = {"poller and others", "#f5b3a6"},
+    [SKETCH_CPU_CROWDED] = {"shared with a poller or vCPU", "#f5b3a6"},
 };
 #define PAINT_COUNT (sizeof(paints) / sizeof(paints[0]))
 
@@ -132,6 +134,7 @@ static void print_box(const struct sketch_box *box, FILE *stream)
                box->style == SKETCH_BOX_PACKAGE ? " font-weight=\"bold\"" : "", box->title, stream);
 }
 
+/* Returns how wide it became. */
 static uint32_t print_legend(FILE *stream)
 {
     uint32_t x = MARGIN;
@@ -158,9 +161,8 @@ static uint32_t larger(uint32_t one, uint32_t other)
 
 int sketch_print_svg(const struct sketch *sketch, const char *title, FILE *stream)
 {
-    const uint32_t legend_width = 800; /* what print_legend needs */
     uint32_t width = 2 * MARGIN + sketch->width * CELL_WIDTH;
-    width = larger(larger(width, legend_width), 2 * MARGIN + (uint32_t)strlen(title) * 9);
+    width = larger(larger(width, LEGEND_WIDTH), 2 * MARGIN + (uint32_t)strlen(title) * 9);
     uint32_t offline_y = HEAD_HEIGHT + sketch->height * CELL_HEIGHT + 8;
     uint32_t height = offline_y + MARGIN;
     fprintf(stream,
@@ -169,7 +171,8 @@ int sketch_print_svg(const struct sketch *sketch, const char *title, FILE *strea
             "<rect width=\"100%%\" height=\"100%%\" fill=\"#ffffff\"/>\n",
             width, height, width, height);
     print_text(MARGIN, 24, " font-size=\"14\" font-weight=\"bold\"", title, stream);
-    print_legend(stream);
+    uint32_t legend_width = print_legend(stream);
+    assert(legend_width <= LEGEND_WIDTH);
     for (size_t i = 0; i < sketch->count; i++)
         print_box(&sketch->boxes[i], stream);
     if (sketch->offline[0]) {
