@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "server/control.h"
 
+#include "pollers/ring.h"
 #include "server/event_loop.h"
 #include "server/events.h"
 #include "server/listener.h"
@@ -109,8 +110,7 @@ static int control_listen(struct control *control, const struct config_server *s
 {
     int result = event_loop_create(&control->loop);
     if (result < 0) {
-        log_error("io_uring is not to be had: %s%s", strerror(-result),
-                  result == -EPERM ? "; allow it with sysctl kernel.io_uring_disabled=0" : "");
+        log_error("%s: %s", strerror(-result), ring_explain(result));
         return result;
     }
     result = listener_create(control->loop, server, &control->listener);

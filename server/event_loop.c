@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "server/event_loop.h"
 
+#include "pollers/ring.h"
+
 #include <errno.h>
-#include <liburing.h>
 #include <poll.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -12,7 +13,7 @@
 #define RETRY_NS        1000000 /* until that turn, if nothing else happens */
 
 struct event_loop {
-    struct io_uring ring;
+    struct ring *ring;
     struct event_watch *watches; /* all that exist, for destroy */
     bool has_deferred;           /* some watch could not be armed or cancelled: next turn */
     bool is_stopping;
@@ -41,7 +42,8 @@ int event_loop_create(struct event_loop **loop)
     struct event_loop *created = calloc(1, sizeof(*created));
     if (!created)
         return -ENOMEM;
-    int result = io_uring_queue_init(QUEUE_ENTRIES, &created->ring, 0);
+    const struct ring_options options = {.entries = QUEUE_ENTRIES};
+    int result = ring_create(&options, &created->ring);
     if (result < 0) {
         free(created);
         return result;
@@ -62,32 +64,22 @@ void event_loop_destroy(struct event_loop *loop)
 {
     if (!loop)
         return;
-    io_uring_queue_exit(&loop->ring);
+    ring_destroy(loop->ring);
     while (loop->watches)
         watch_free(loop->watches);
     free(loop);
 }
 
-/* NULL: the kernel takes nothing now. */
-static struct io_uring_sqe *next_sqe(struct event_loop *loop)
-{
-    struct io_uring_sqe *sqe = io_uring_get_sqe(&loop->ring);
-    for (int i = 0; !sqe && i < SUBMIT_ATTEMPTS; i++) {
-        io_uring_submit(&loop->ring);
-        sqe = io_uring_get_sqe(&loop->ring);
-    }
-    return sqe;
-}
-
+/* A queue that is full is given to the kernel. False: it takes nothing now. */
 static bool watch_try_arm(struct event_watch *watch)
 {
-    struct io_uring_sqe *sqe = next_sqe(watch->loop);
-    if (!sqe)
-        return false;
-    io_uring_prep_poll_add(sqe, watch->descriptor, watch->events);
-    io_uring_sqe_set_data(sqe, watch);
-    watch->is_armed = true;
-    return true;
+    struct ring *ring = watch->loop->ring;
+    watch->is_armed = ring_push_poll(ring, watch->descriptor, watch->events, watch);
+    for (int i = 0; !watch->is_armed && i < SUBMIT_ATTEMPTS; i++) {
+        ring_submit(ring);
+        watch->is_armed = ring_push_poll(ring, watch->descriptor, watch->events, watch);
+    }
+    return watch->is_armed;
 }
 
 static void watch_arm(struct event_watch *watch)
@@ -126,14 +118,16 @@ int event_loop_watch(struct event_loop *loop, int descriptor, uint32_t events,
 /* Takes back the poll request; its answer, -ECANCELED, arms the watch anew or frees it. */
 static void watch_cancel(struct event_watch *watch)
 {
-    struct io_uring_sqe *sqe = next_sqe(watch->loop);
-    watch->is_cancel_due = !sqe;
+    struct ring *ring = watch->loop->ring;
+    bool is_pushed = ring_push_poll_remove(ring, watch);
+    for (int i = 0; !is_pushed && i < SUBMIT_ATTEMPTS; i++) {
+        ring_submit(ring);
+        is_pushed = ring_push_poll_remove(ring, watch);
+    }
+    watch->is_cancel_due = !is_pushed;
     watch->loop->has_deferred |= watch->is_cancel_due;
-    if (!sqe)
-        return;
-    io_uring_prep_poll_remove(sqe, (uint64_t)(uintptr_t)watch);
-    io_uring_sqe_set_data(sqe, NULL);
-    io_uring_submit(&watch->loop->ring);
+    if (is_pushed)
+        ring_submit(ring);
 }
 
 void event_watch_change(struct event_watch *watch, uint32_t events)
@@ -184,33 +178,19 @@ static void retry_deferred(struct event_loop *loop)
     }
 }
 
-static int submit_and_wait(struct event_loop *loop)
-{
-    if (!loop->has_deferred)
-        return io_uring_submit_and_wait(&loop->ring, 1);
-    struct __kernel_timespec retry = {.tv_nsec = RETRY_NS};
-    struct io_uring_cqe *cqe;
-    int result = io_uring_submit_and_wait_timeout(&loop->ring, &cqe, 1, &retry, NULL);
-    return result == -ETIME ? 0 : result;
-}
-
 int event_loop_run(struct event_loop *loop)
 {
     loop->is_stopping = false;
     while (!loop->is_stopping) {
         if (loop->has_deferred)
             retry_deferred(loop);
-        int result = submit_and_wait(loop);
+        int result = ring_wait(loop->ring, loop->has_deferred ? RETRY_NS : RING_FOREVER);
         if (result < 0 && result != -EINTR && result != -EBUSY && result != -EAGAIN)
             return result;
-        struct io_uring_cqe *cqe;
-        while (!loop->is_stopping && io_uring_peek_cqe(&loop->ring, &cqe) == 0) {
-            struct event_watch *watch = io_uring_cqe_get_data(cqe);
-            int answer = cqe->res;
-            io_uring_cqe_seen(&loop->ring, cqe);
-            if (watch)
-                deliver(watch, answer);
-        }
+        struct ring_answer answer;
+        while (!loop->is_stopping && ring_pop(loop->ring, &answer))
+            if (answer.tag)
+                deliver(answer.tag, answer.result);
     }
     return 0;
 }

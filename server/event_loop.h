@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * event_loop.h - control's wait for sockets, signals and timers. liburing.
+ * event_loop.h - control's wait for sockets, signals and timers, on an io_uring (ring.h).
  *
  * Flow:    event_loop_create -> event_loop_watch... -> event_loop_run until event_loop_stop.
  * Threads: control only.
  * Memory:  a watch lives until event_loop_unwatch; the descriptor stays the caller's.
- * Errors:  negative errno; create: -EPERM or -ENOSYS when io_uring is not to be had here.
+ * Errors:  negative errno; create: -EPERM or -ENOSYS when io_uring is not to be had here (ring_explain).
  */
 #ifndef SERVER_EVENT_LOOP_H
 #define SERVER_EVENT_LOOP_H
