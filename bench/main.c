@@ -20,6 +20,7 @@ static const struct {
     int (*run)(struct bench_result *result);
 } questions[] = {
     {"rtt", "PENDING to COMPLETE as the vCPU sees it, beside the bare slot protocol", bench_rtt},
+    {"notify", "cost on the poller of one notification, by the ways there are", bench_notify},
     {"ranges", "latency while 65,535 ranges are changed, and the time of a VM reset", bench_ranges},
 };
 #define QUESTION_COUNT (sizeof(questions) / sizeof(questions[0]))

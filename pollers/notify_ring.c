@@ -291,5 +291,6 @@ struct notify_ring_figures notify_ring_figures(const struct notify_ring *ring)
         .full = counter_read(&ring->full),
         .failures = counter_read(&ring->failures),
         .live = atomic_load_explicit(&ring->live, memory_order_relaxed),
+        .is_asleep = is_asleep(ring),
     };
 }

@@ -98,6 +98,7 @@ struct notify_ring_figures {
     uint64_t full;      /* writes to an eventfd that held all it can, or that came to block */
     uint64_t failures;  /* writes that failed otherwise */
     uint32_t live;      /* signals added now */
+    bool is_asleep;     /* the kernel's thread, now */
 };
 struct notify_ring_figures notify_ring_figures(const struct notify_ring *ring);
 

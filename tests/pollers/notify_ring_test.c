@@ -5,7 +5,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/io_uring.h>
 #include <pthread.h>
 #include <sched.h>
 #include <seccomp.h>
@@ -302,7 +301,7 @@ static void every_push_is_one_more(void **state)
 
 static bool sleeps(const struct bench *bench)
 {
-    return atomic_load(bench->port->queue.flags) & IORING_SQ_NEED_WAKEUP;
+    return notify_ring_figures(bench->ring).is_asleep;
 }
 
 static void tend_wakes_a_sleeping_kernel_thread(void **state)
