@@ -164,5 +164,6 @@ void bench_machine_print(void);
 int bench_notify(struct bench_result *result);
 int bench_ranges(struct bench_result *result);
 int bench_rtt(struct bench_result *result);
+int bench_wake(struct bench_result *result);
 
 #endif

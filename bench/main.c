@@ -21,6 +21,7 @@ static const struct {
 } questions[] = {
     {"rtt", "PENDING to COMPLETE as the vCPU sees it, beside the bare slot protocol", bench_rtt},
     {"notify", "cost on the poller of one notification, by the ways there are", bench_notify},
+    {"wake", "the shape of today's driver, beside rtt", bench_wake},
     {"ranges", "latency while 65,535 ranges are changed, and the time of a VM reset", bench_ranges},
 };
 #define QUESTION_COUNT (sizeof(questions) / sizeof(questions[0]))

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -34,6 +35,7 @@ struct serving {
     uint32_t next_address;
     _Atomic uint32_t mode;
     _Atomic uint32_t is_waiting;
+    sem_t wake; /* between two modes the thread sleeps: its CPU is for whoever else is measured */
     _Atomic uint32_t stop_bare;
     struct poller_command stop_command;
     bool has_thread;
@@ -64,7 +66,7 @@ static void *serve(void *argument)
         uint32_t mode = atomic_load_explicit(&serving->mode, memory_order_acquire);
         if (mode == MODE_WAIT) {
             atomic_store_explicit(&serving->is_waiting, 1, memory_order_release);
-            sched_yield();
+            sem_wait(&serving->wake);
             continue;
         }
         if (mode == MODE_QUIT)
@@ -91,6 +93,7 @@ static void set_mode(struct serving *serving, uint32_t mode)
     atomic_store_explicit(&serving->is_waiting, 0, memory_order_relaxed);
     atomic_store_explicit(&serving->stop_bare, 0, memory_order_relaxed);
     atomic_store_explicit(&serving->mode, mode, memory_order_release);
+    sem_post(&serving->wake);
 }
 
 void serving_begin(struct serving *serving, uint32_t mode, uint32_t vcpus)
@@ -172,6 +175,8 @@ static int set_up(struct serving *serving)
         (struct poller_command){.function = stop_poller, .context = serving->poller};
     ticks_per_second();
     atomic_init(&serving->mode, MODE_WAIT);
+    if (sem_init(&serving->wake, 0, 0) < 0)
+        return -errno;
     result = placement_bind_self(serving->placement, options->requester_cpu);
     if (result == 0)
         result = -pthread_create(&serving->thread, NULL, serve, serving);
