@@ -22,6 +22,7 @@ static const struct {
     {"rtt", "PENDING to COMPLETE as the vCPU sees it, beside the bare slot protocol", bench_rtt},
     {"notify", "cost on the poller of one notification, by the ways there are", bench_notify},
     {"wake", "the shape of today's driver, beside rtt", bench_wake},
+    {"jitter", "the longest gaps of an idle poller, and what interrupted it", bench_jitter},
     {"ranges", "latency while 65,535 ranges are changed, and the time of a VM reset", bench_ranges},
 };
 #define QUESTION_COUNT (sizeof(questions) / sizeof(questions[0]))

@@ -66,7 +66,8 @@ void bench_result_print_table(const struct bench_result *result)
         printf("%-32s %10s", point->name, "COUNT");
         for (size_t i = 0; i < PERCENTILE_COUNT; i++)
             printf(" %9s", percentiles[i].title);
-        printf("  %s\n", point->series_count > 1 ? "ns  OURS TO IT" : "ns");
+        bool has_ratios = point->series[point->series_count - 1].ours.median > 0;
+        printf("  %s\n", has_ratios ? "ns  OURS TO IT" : "ns");
         for (uint32_t i = 0; i < point->series_count; i++)
             print_series(&point->series[i]);
         putchar('\n');
