@@ -161,6 +161,7 @@ void bench_machine_report(struct report *object);
 void bench_machine_print(void);
 
 /* The questions. 0, or a negative errno after one line on stderr. */
+int bench_guest(struct bench_result *result);
 int bench_jitter(struct bench_result *result);
 int bench_notify(struct bench_result *result);
 int bench_ranges(struct bench_result *result);

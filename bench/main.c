@@ -23,6 +23,7 @@ static const struct {
     {"notify", "cost on the poller of one notification, by the ways there are", bench_notify},
     {"wake", "the shape of today's driver, beside rtt", bench_wake},
     {"jitter", "the longest gaps of an idle poller, and what interrupted it", bench_jitter},
+    {"guest", "a port read timed by a KVM guest, beside its own thread and QEMU", bench_guest},
     {"ranges", "latency while 65,535 ranges are changed, and the time of a VM reset", bench_ranges},
 };
 #define QUESTION_COUNT (sizeof(questions) / sizeof(questions[0]))

@@ -125,7 +125,7 @@ uint64_t serving_next_address(struct serving *serving)
 static int build_router(struct serving *serving, int node)
 {
     uint32_t count = serving->options->ranges;
-    struct router_range *ranges = calloc(count, sizeof(*ranges));
+    struct router_range *ranges = calloc(count + 1, sizeof(*ranges));
     if (!ranges)
         return -ENOMEM;
     for (uint32_t i = 0; i < count; i++) {
@@ -133,7 +133,10 @@ static int build_router(struct serving *serving, int node)
         ranges[i] = (struct router_range){
             first, first + RANGE_STRIDE / 2 - 1, &serving->client, REQUEST_MMIO, i, 0};
     }
-    int result = router_create(ranges, count, node, &serving->router, NULL);
+    bool has_ports = count < ROUTER_RANGES_MAX; /* in a tree of their own */
+    ranges[count] =
+        (struct router_range){0, SERVING_PORT_LAST, &serving->client, REQUEST_PORTIO, count, 0};
+    int result = router_create(ranges, count + has_ports, node, &serving->router, NULL);
     free(ranges);
     uint64_t random = 0x9e3779b97f4a7c15u;
     for (uint32_t i = 0; i < ADDRESS_COUNT; i++) {

@@ -6,7 +6,9 @@
  *
  * Flow:    serving_create -> (serving_begin -> requests -> serving_end)... -> serving_destroy.
  * Threads: all functions are the requester's, which serving_create binds to its CPU.
- * Memory:  serving owns all it makes; the router is of options->ranges MMIO ranges.
+ * Memory:  serving owns all it makes; the router is of options->ranges MMIO ranges, and one of ports,
+ *          0 to SERVING_PORT_LAST, unless there are as many ranges as can be. A read gives its
+ *          address.
  */
 #ifndef BENCH_SERVING_H
 #define BENCH_SERVING_H
@@ -17,6 +19,8 @@
 /* What the serving thread runs. */
 #define SERVING_OURS 0u
 #define SERVING_BARE 1u /* + enum bare_variant */
+
+#define SERVING_PORT_LAST 0xffu
 
 struct serving;
 
