@@ -134,6 +134,8 @@ void bench_parameter(struct bench_result *result, const char *name, double numbe
 void bench_fact(struct bench_result *result, const char *name, double number);
 void bench_fact_text(struct bench_result *result, const char *name, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* The question cannot be asked here: one line on stderr, and the fact "skipped". */
+void bench_skip(struct bench_result *result, const char *reason);
 void bench_reach_at_most(struct bench_result *result, const char *name, double value, double bound);
 void bench_reach_at_least(struct bench_result *result, const char *name, double value,
                           double bound);

@@ -260,8 +260,7 @@ int bench_guest(struct bench_result *result)
                            .qemu = {.output = -1, .image = -1}};
     guest.output_bytes = (guest.warm_up + guest.sample_count) * (size_t)GUEST_IMAGE_SAMPLE_BYTES;
     if (machine_probe(error, sizeof(error)) < 0) {
-        fprintf(stderr, "ioreq-bench: guest: skipped: %s\n", error);
-        bench_fact_text(result, "skipped", "%s", error);
+        bench_skip(result, error);
         return 0;
     }
     bench_parameter(result, "blocks", own.blocks);

@@ -134,6 +134,12 @@ void bench_fact_text(struct bench_result *result, const char *name, const char *
     va_end(arguments);
 }
 
+void bench_skip(struct bench_result *result, const char *reason)
+{
+    fprintf(stderr, "skip: %s: %s\n", result->bench, reason);
+    bench_fact_text(result, "skipped", "%s", reason);
+}
+
 static void reach_add(struct bench_result *result, const char *name, double value, double bound,
                       bool is_at_least)
 {

@@ -52,6 +52,7 @@ count() {
             OK += ok; BAD += bad; SKIP += skip
             ok = bad = skip = 0
         }
+        /^Skip regular expression found/ { SKIP++ } # no "Test ..." line follows
         END { print OK + 0, BAD + 0, SKIP + 0 }' "$1/Testing/Temporary/LastTest.log")
     set -- $figures
     passed=$((passed + $1)) failed=$((failed + $2)) skipped=$((skipped + $3))
