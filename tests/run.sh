@@ -52,7 +52,10 @@ count() {
             OK += ok; BAD += bad; SKIP += skip
             ok = bad = skip = 0
         }
-        /^Skip regular expression found/ { SKIP++ } # no "Test ..." line follows
+        # Of a test that its output decides ctest logs only this.
+        /^Required regular expression found/     { OK++ }
+        /^Required regular expression not found/ { BAD++ }
+        /^Skip regular expression found/         { SKIP++ }
         END { print OK + 0, BAD + 0, SKIP + 0 }' "$1/Testing/Temporary/LastTest.log")
     set -- $figures
     passed=$((passed + $1)) failed=$((failed + $2)) skipped=$((skipped + $3))
