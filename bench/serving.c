@@ -33,8 +33,7 @@ struct serving {
     struct histogram *recorded; /* by the poller */
     uint64_t *addresses;        /* [ADDRESS_COUNT] */
     uint32_t next_address;
-    _Atomic uint32_t mode;
-    _Atomic uint32_t is_waiting;
+    _Atomic uint32_t mode; /* MODE_WAIT is set by the thread only */
     sem_t wake; /* between two modes the thread sleeps: its CPU is for whoever else is measured */
     _Atomic uint32_t stop_bare;
     struct poller_command stop_command;
@@ -65,7 +64,6 @@ static void *serve(void *argument)
     for (;;) {
         uint32_t mode = atomic_load_explicit(&serving->mode, memory_order_acquire);
         if (mode == MODE_WAIT) {
-            atomic_store_explicit(&serving->is_waiting, 1, memory_order_release);
             sem_wait(&serving->wake);
             continue;
         }
@@ -78,19 +76,19 @@ static void *serve(void *argument)
             bare_serve(serving->source.slots, serving->page->vcpu_count, &serving->stop_bare,
                        (enum bare_variant)(mode - SERVING_BARE));
         }
-        atomic_store_explicit(&serving->mode, MODE_WAIT, memory_order_relaxed);
+        /* Release: pairs with wait_until_idle; nothing runs any more. */
+        atomic_store_explicit(&serving->mode, MODE_WAIT, memory_order_release);
     }
 }
 
 static void wait_until_idle(struct serving *serving)
 {
-    while (!atomic_load_explicit(&serving->is_waiting, memory_order_acquire))
+    while (atomic_load_explicit(&serving->mode, memory_order_acquire) != MODE_WAIT)
         sched_yield();
 }
 
 static void set_mode(struct serving *serving, uint32_t mode)
 {
-    atomic_store_explicit(&serving->is_waiting, 0, memory_order_relaxed);
     atomic_store_explicit(&serving->stop_bare, 0, memory_order_relaxed);
     atomic_store_explicit(&serving->mode, mode, memory_order_release);
     sem_post(&serving->wake);
