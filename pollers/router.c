@@ -2,18 +2,23 @@
 #include "pollers/router.h"
 
 #include "pollers/memory.h"
+#include "pollers/router_tree.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
-/* ---- from ranges to segments that do not overlap ----------------------------------------- */
-
-/* A stretch of addresses and the range that owns it. */
-struct segment {
-    uint64_t first;
-    uint64_t last;
-    const struct router_range *owner;
+/* A router as it lies in memory: what pollers read, and control's part. */
+struct router_home {
+    struct router router;
+    _Alignas(64) struct router_nodes nodes;
 };
+
+static struct router_home *home_of(struct router *router)
+{
+    return (struct router_home *)router;
+}
+
+/* ---- from ranges to segments that do not overlap ----------------------------------------- */
 
 /* Ranges that begin at or before the place the sweep has reached, the highest priority on top. */
 struct heap {
@@ -91,27 +96,27 @@ static int check_overlaps(const struct router_range *const *sorted, size_t count
     return 0;
 }
 
-/* Appends a segment, or lengthens the last one if it has the same owner and ends right before. */
-static size_t append(struct segment *segments, size_t count, struct segment segment)
+static struct tree_item segment_of(const struct router_range *owner, uint64_t first, uint64_t last)
 {
-    struct segment *last = count ? &segments[count - 1] : NULL;
-    if (last && last->owner == segment.owner && last->last + 1 == segment.first) {
-        last->last = segment.last;
-        return count;
-    }
-    segments[count] = segment;
-    return count + 1;
+    return (struct tree_item){
+        .first = first,
+        .segment = {.last = last,
+                    .route = {.first = owner->first,
+                              .client = owner->client,
+                              .range_index = owner->range_index,
+                              .priority = owner->priority}},
+    };
 }
 
 /*
  * Sweeps over sorted [count], ranges of one type in order of their first address, and writes the
- * segments that the owners see: at most 2 * count. Returns how many.
+ * segments that the owners see in span: at most 2 * count. Returns how many.
  */
-static size_t flatten(const struct router_range *const *sorted, size_t count, struct heap *heap,
-                      struct segment *segments)
+static size_t flatten(const struct router_range *const *sorted, size_t count, struct tree_span span,
+                      struct heap *heap, struct tree_item *segments)
 {
     size_t written = 0, next = 0;
-    uint64_t place = 0;
+    uint64_t place = span.first;
     heap->count = 0;
     while (next < count || heap->count > 0) {
         if (heap->count == 0 && sorted[next]->first > place)
@@ -120,12 +125,15 @@ static size_t flatten(const struct router_range *const *sorted, size_t count, st
             heap_push(heap, sorted[next++]);
         while (heap->count > 0 && heap->ranges[0]->last < place)
             heap_pop(heap);
+        if (place > span.last)
+            break;
         if (heap->count == 0)
             continue;
-        uint64_t last = heap->ranges[0]->last;
+        const struct router_range *owner = heap->ranges[0];
+        uint64_t last = owner->last < span.last ? owner->last : span.last;
         if (next < count && sorted[next]->first <= last)
             last = sorted[next]->first - 1;
-        written = append(segments, written, (struct segment){place, last, heap->ranges[0]});
+        written = tree_append(segments, written, segment_of(owner, place, last));
         if (last == UINT64_MAX)
             break;
         place = last + 1;
@@ -133,100 +141,87 @@ static size_t flatten(const struct router_range *const *sorted, size_t count, st
     return written;
 }
 
-/* ---- from segments to trees -------------------------------------------------------------- */
+/* ---- checked, sorted, put into the tree --------------------------------------------------- */
 
-struct tree_fill {
-    const struct segment *segments; /* next one to place */
-    uint64_t *firsts;
-    uint64_t *lasts;
-    struct router_route *routes;
-    uint64_t count;
-};
-
-/* In-order walk of the implicit tree: node k has the children 2k and 2k + 1. */
-static void fill_node(struct tree_fill *fill, uint64_t node)
-{
-    if (node > fill->count)
-        return;
-    fill_node(fill, 2 * node);
-    const struct segment *segment = fill->segments++;
-    fill->firsts[node] = segment->first;
-    fill->lasts[node] = segment->last;
-    fill->routes[node] = (struct router_route){
-        .first = segment->owner->first,
-        .client = segment->owner->client,
-        .range_index = segment->owner->range_index,
-    };
-    fill_node(fill, 2 * node + 1);
-}
-
-static size_t tree_bytes(uint64_t count)
-{
-    size_t bytes = (count + 1) * (2 * sizeof(uint64_t) + sizeof(struct router_route));
-    return (bytes + 63) & ~(size_t)63;
-}
-
-/* segments [type][counts[type]] lie one after the other. */
-static struct router *build(const struct segment *segments, const size_t counts[ROUTER_TREES],
-                            int node)
-{
-    size_t header_bytes = (sizeof(struct router) + 63) & ~(size_t)63;
-    size_t size_bytes = header_bytes;
-    for (uint32_t type = 0; type < ROUTER_TREES; type++)
-        size_bytes += tree_bytes(counts[type]);
-    struct router *router = memory_allocate(size_bytes, node);
-    if (!router)
-        return NULL;
-    router->size_bytes = size_bytes;
-    char *place = (char *)router + header_bytes;
-    for (uint32_t type = 0; type < ROUTER_TREES; type++) {
-        size_t nodes = counts[type] + 1;
-        struct tree_fill fill = {.segments = segments, .count = counts[type]};
-        fill.firsts = (uint64_t *)(void *)place;
-        fill.lasts = fill.firsts + nodes;
-        fill.routes = (struct router_route *)(void *)(fill.lasts + nodes);
-        fill_node(&fill, 1);
-        router->trees[type] =
-            (struct router_tree){fill.firsts, fill.lasts, fill.routes, counts[type]};
-        segments += counts[type];
-        place += tree_bytes(counts[type]);
-    }
-    return router;
-}
-
-/* What router_create works in; all of it is gone when it returns. */
+/* What the functions below work in; all of it is gone when they return. */
 struct scratch {
     const struct router_range **sorted; /* [count] */
     const struct router_range **heap;   /* [count] */
-    struct segment *segments;           /* [2 * count] */
+    struct tree_item *segments;         /* [2 * count] */
 };
 
-static int create_in(const struct scratch *scratch, const struct router_range *ranges, size_t count,
-                     int node, struct router **router, size_t conflict[2])
+static int scratch_init(struct scratch *scratch, size_t count)
+{
+    *scratch = (struct scratch){
+        .sorted = calloc(count + 1, sizeof(*scratch->sorted)),
+        .heap = calloc(count + 1, sizeof(*scratch->heap)),
+        .segments = calloc(2 * count + 1, sizeof(*scratch->segments)),
+    };
+    return scratch->sorted && scratch->heap && scratch->segments ? 0 : -ENOMEM;
+}
+
+static void scratch_fini(struct scratch *scratch)
+{
+    free(scratch->sorted);
+    free(scratch->heap);
+    free(scratch->segments);
+}
+
+/* Ranges come in order more often than not. */
+static void sort(const struct router_range **sorted, size_t count,
+                 int (*compare)(const void *left, const void *right))
+{
+    size_t i = 1;
+    while (i < count && compare(&sorted[i - 1], &sorted[i]) <= 0)
+        i++;
+    if (i < count)
+        qsort(sorted, count, sizeof(*sorted), compare);
+}
+
+/* 0: scratch->sorted holds the ranges by type and first address. */
+static int check_and_sort(const struct scratch *scratch, const struct router_range *ranges,
+                          size_t count, size_t conflict[2])
 {
     for (size_t i = 0; i < count; i++) {
         if (ranges[i].type >= ROUTER_TREES || ranges[i].last < ranges[i].first)
             return -EINVAL;
         scratch->sorted[i] = &ranges[i];
     }
-    qsort(scratch->sorted, count, sizeof(*scratch->sorted), compare_by_priority);
+    sort(scratch->sorted, count, compare_by_priority);
     int result = check_overlaps(scratch->sorted, count, ranges, conflict);
-    if (result < 0)
-        return result;
-    qsort(scratch->sorted, count, sizeof(*scratch->sorted), compare_by_place);
+    if (result == 0)
+        sort(scratch->sorted, count, compare_by_place);
+    return result;
+}
+
+static int change_type(struct router *router, uint32_t type, struct tree_span span,
+                       const struct router_range *const *sorted, size_t count,
+                       const struct scratch *scratch)
+{
     struct heap heap = {.ranges = scratch->heap};
-    struct segment *segments = scratch->segments;
-    size_t counts[ROUTER_TREES], begin = 0;
-    for (uint32_t type = 0; type < ROUTER_TREES; type++) {
+    size_t segment_count = flatten(sorted, count, span, &heap, scratch->segments);
+    return tree_replace(&router->roots[type], &home_of(router)->nodes, span, scratch->segments,
+                        segment_count);
+}
+
+static int fill(struct router *router, const struct scratch *scratch, size_t count)
+{
+    struct router_nodes *nodes = &home_of(router)->nodes;
+    /* Most of what will be needed lies together, if nothing overlaps. */
+    int result = router_nodes_reserve(nodes, count / 6 + 8);
+    size_t begin = 0;
+    for (uint32_t type = 0; type < ROUTER_TREES && result == 0; type++) {
         size_t end = begin;
         while (end < count && scratch->sorted[end]->type == type)
             end++;
-        counts[type] = flatten(scratch->sorted + begin, end - begin, &heap, segments);
-        segments += counts[type];
+        result = tree_init(&router->roots[type], nodes);
+        if (result == 0)
+            result = change_type(router, type, (struct tree_span){0, UINT64_MAX},
+                                 scratch->sorted + begin, end - begin, scratch);
         begin = end;
     }
-    *router = build(scratch->segments, counts, node);
-    return *router ? 0 : -ENOMEM;
+    router_reclaim(router); /* nobody has seen the empty leaves */
+    return result;
 }
 
 int router_create(const struct router_range *ranges, size_t count, int node, struct router **router,
@@ -234,25 +229,78 @@ int router_create(const struct router_range *ranges, size_t count, int node, str
 {
     if (count > ROUTER_RANGES_MAX)
         return -E2BIG;
-    struct scratch scratch = {
-        .sorted = calloc(count + 1, sizeof(*scratch.sorted)),
-        .heap = calloc(count + 1, sizeof(*scratch.heap)),
-        .segments = calloc(2 * count + 1, sizeof(*scratch.segments)),
-    };
-    int result = -ENOMEM;
-    if (scratch.sorted && scratch.heap && scratch.segments)
-        result = create_in(&scratch, ranges, count, node, router, conflict);
-    free(scratch.sorted);
-    free(scratch.heap);
-    free(scratch.segments);
+    struct scratch scratch;
+    struct router_home *home = NULL;
+    int result = scratch_init(&scratch, count);
+    if (result == 0)
+        result = check_and_sort(&scratch, ranges, count, conflict);
+    if (result == 0)
+        home = memory_allocate(sizeof(*home), node);
+    if (result == 0 && !home)
+        result = -ENOMEM;
+    if (result == 0) {
+        home->nodes.node = node;
+        result = fill(&home->router, &scratch, count);
+    }
+    scratch_fini(&scratch);
+    if (result == 0)
+        *router = &home->router;
+    else if (home)
+        router_destroy(&home->router);
     return result;
+}
+
+int router_check(const struct router_range *ranges, size_t count, size_t conflict[2])
+{
+    if (count > ROUTER_RANGES_MAX)
+        return -E2BIG;
+    struct scratch scratch;
+    int result = scratch_init(&scratch, count);
+    if (result == 0)
+        result = check_and_sort(&scratch, ranges, count, conflict);
+    scratch_fini(&scratch);
+    return result;
+}
+
+int router_change(struct router *router, uint32_t type, uint64_t first, uint64_t last,
+                  const struct router_range *ranges, size_t count, size_t conflict[2])
+{
+    if (type >= ROUTER_TREES || last < first)
+        return -EINVAL;
+    if (count > ROUTER_RANGES_MAX)
+        return -E2BIG;
+    for (size_t i = 0; i < count; i++)
+        if (ranges[i].type != type)
+            return -EINVAL;
+    struct scratch scratch;
+    int result = scratch_init(&scratch, count);
+    if (result == 0)
+        result = check_and_sort(&scratch, ranges, count, conflict);
+    if (result == 0)
+        result = change_type(router, type, (struct tree_span){first, last}, scratch.sorted, count,
+                             &scratch);
+    scratch_fini(&scratch);
+    return result;
+}
+
+void router_reclaim(struct router *router)
+{
+    router_nodes_reclaim(&home_of(router)->nodes);
+}
+
+struct router_figures router_figures(const struct router *router)
+{
+    const struct router_nodes *nodes = &((const struct router_home *)router)->nodes;
+    return (struct router_figures){.node_count = nodes->capacity - nodes->idle_count,
+                                   .capacity = nodes->capacity};
 }
 
 void router_destroy(struct router *router)
 {
     while (router) {
         struct router *older = router->older;
-        memory_free(router, router->size_bytes);
+        router_nodes_free(&home_of(router)->nodes);
+        memory_free(router, sizeof(struct router_home));
         router = older;
     }
 }
