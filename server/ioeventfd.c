@@ -207,6 +207,15 @@ static void address_free(struct address *address)
     free(address);
 }
 
+/* Its route is other than before: as far as the longest doorbell reaches, for an attempt that failed
+ * may have left it longer than it is. */
+static int publish_route(const struct address *address)
+{
+    uint64_t first = address->doorbell.options.address;
+    uint64_t last = first <= UINT64_MAX - 7 ? first + 7 : UINT64_MAX;
+    return vm_publish_range(address->vm, address->type, first, last);
+}
+
 /* A doorbell where there was none: complete before its route is published. */
 static int open_address(struct address *address)
 {
@@ -219,7 +228,7 @@ static int open_address(struct address *address)
     doorbell_set_table(&address->doorbell, address->table);
     address->next = vm->ioeventfds->addresses;
     vm->ioeventfds->addresses = address;
-    int result = vm_publish_router(vm);
+    int result = publish_route(address);
     if (result < 0) {
         unlink_address(address);
         address_free(address);
@@ -232,7 +241,7 @@ static int extend_address(struct address *address, uint64_t last_before)
 {
     int result = apply_entries(address);
     if (result == 0 && last_of(address) != last_before) {
-        result = vm_publish_router(address->vm);
+        result = publish_route(address);
         if (result == 0)
             return 0;
         address->entry_count--;
@@ -301,7 +310,7 @@ static int close_address(struct address *address)
     if (result < 0)
         return result;
     unlink_address(address);
-    result = vm_publish_router(vm);
+    result = publish_route(address);
     if (result < 0) {
         address->next = vm->ioeventfds->addresses;
         vm->ioeventfds->addresses = address;
@@ -332,9 +341,9 @@ static int shrink_address(struct address *address, uint32_t index)
         address->entry_count++;
         return result;
     }
-    /* Without memory for that the route stays longer until the next change: wide writes miss. */
+    /* Without memory for that the route stays longer until its next change: wide writes miss. */
     if (last_of(address) != last_before)
-        vm_publish_router(vm);
+        publish_route(address);
     return notifier_remove(vm_notifier(vm), before[index].bell.signal);
 }
 

@@ -186,10 +186,8 @@ int topology_apply_ranges(struct vm *vm, const struct config *config)
 int topology_check_ranges(const struct vm *vm, const struct config *config)
 {
     size_t count;
-    struct router *router = NULL;
     struct router_range *ranges = wanted_ranges(vm, config, &count);
-    int result = ranges ? router_create(ranges, count, vm->node, &router, NULL) : -ENOMEM;
-    router_destroy(router);
+    int result = ranges ? router_check(ranges, count, NULL) : -ENOMEM;
     free(ranges);
     return result;
 }

@@ -5,11 +5,12 @@
  * Flow:    vm_client_create -> vm_client_add_range... -> vm_client_delete_range... ->
  *          vm_client_destroy. An external client waits, looks and finishes in between.
  *
- *          Ranges: a new router is built beside the old one and published by one pointer; the old
- *          one goes after the sweeping poller has passed a command, its quiescent point. That
- *          needs no read-side code, no thread that registers itself and no system call on the
- *          poller, which its sandbox would punish; liburcu's QSBR would ask for the first two. A
- *          request is routed once, by one table: it goes to exactly one client.
+ *          Ranges: what a change touches is built beside the router's tree and published by one
+ *          pointer; what it replaced is used again after the sweeping poller has passed a command,
+ *          its quiescent point. That needs no read-side code, no thread that registers itself and
+ *          no system call on the poller, which its sandbox would punish; liburcu's QSBR would ask
+ *          for the first two. A request is routed once, as the ranges were before a change or as
+ *          they are after it: it goes to exactly one client.
  *
  * Threads: control; wait, look and finish: the external client's one thread.
  * Memory:  a client belongs to its VM; a device to its client.
@@ -84,9 +85,13 @@ int vm_client_delete_range(struct vm_client *client, uint32_t type, uint64_t fir
 /* Replaces the ranges of all clients of a VM at once: ranges [count] name clients of this VM. */
 int vm_set_ranges(struct vm *vm, const struct router_range *ranges, size_t count);
 
-/* Builds a router of the ranges of all clients and doorbells as they are now, and publishes it; the
- * old one goes at the sweeping poller's next quiescent point. On failure nothing changed. */
+/* Publishes the ranges of all clients and doorbells as they are now, in a router of their own; the old
+ * one goes at the sweeping poller's next quiescent point. On failure nothing changed. */
 int vm_publish_router(struct vm *vm);
+
+/* The same where only first..last of `type` may be other than before: a few hundred bytes change,
+ * however many ranges there are. */
+int vm_publish_range(struct vm *vm, uint32_t type, uint64_t first, uint64_t last);
 
 /* The sweeping poller's quiescent point: nothing that was published before is looked at any more.
  * -ETIMEDOUT: it does not answer. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* vm_client.h's ranges: the routers of a VM, built beside the one in use and swapped by one pointer. */
+/* vm_client.h's ranges: a change goes into the router in use, a new set of ranges into a new one. */
 #include "server/vm_client.h"
 
 #include "server/ioeventfd.h"
@@ -15,36 +15,110 @@ int vm_quiesce(struct vm *vm)
         return result;
     router_destroy(vm->retired);
     vm->retired = NULL;
+    router_reclaim(vm->router);
     return 0;
 }
 
-int vm_publish_router(struct vm *vm)
+static size_t count_ranges(const struct vm *vm)
 {
     size_t count = ioeventfds_gather_ranges(vm, NULL);
     for (uint32_t i = 0; i < vm->client_count; i++)
         count += vm->clients[i]->range_count;
-    struct router_range *ranges = calloc(count + 1, sizeof(*ranges));
+    return count;
+}
+
+int vm_publish_router(struct vm *vm)
+{
+    struct router_range *ranges = calloc(count_ranges(vm) + 1, sizeof(*ranges));
     if (!ranges)
         return -ENOMEM;
-    size_t filled = ioeventfds_gather_ranges(vm, ranges);
+    size_t count = ioeventfds_gather_ranges(vm, ranges);
     for (uint32_t i = 0; i < vm->client_count; i++) {
         const struct vm_client *client = vm->clients[i];
         if (client->range_count)
-            memcpy(ranges + filled, client->ranges, client->range_count * sizeof(*ranges));
-        filled += client->range_count;
+            memcpy(ranges + count, client->ranges, client->range_count * sizeof(*ranges));
+        count += client->range_count;
     }
-    struct router *old = vm->router, *new = NULL;
-    int result = router_create(ranges, count, vm->node, &new, NULL);
+    struct router *old = vm->router, *next = NULL;
+    int result = router_create(ranges, count, vm->node, &next, NULL);
     free(ranges);
     if (result < 0)
         return result;
-    vm->router = new;
+    vm->router = next;
     /* Release: pairs with the poller's acquire; the tree is complete before it is seen. */
-    atomic_store_explicit(&vm->page->router, new, memory_order_release);
+    atomic_store_explicit(&vm->page->router, next, memory_order_release);
     old->older = vm->retired;
     vm->retired = old;
     vm_quiesce(vm); /* a poller that is stuck finds the new one when it is well again */
     return 0;
+}
+
+/* ---- one stretch of addresses ------------------------------------------------------------ */
+
+struct range_list {
+    struct router_range *ranges; /* [count], room for [capacity] */
+    size_t count;
+    size_t capacity;
+};
+
+static int list_add(struct range_list *list, const struct router_range *range)
+{
+    if (list->count == list->capacity) {
+        size_t capacity = 2 * list->capacity + 16;
+        struct router_range *grown = realloc(list->ranges, capacity * sizeof(*grown));
+        if (!grown)
+            return -ENOMEM;
+        list->ranges = grown;
+        list->capacity = capacity;
+    }
+    list->ranges[list->count++] = *range;
+    return 0;
+}
+
+/* Adds those of ranges [count] that touch first..last. */
+static int list_touching(struct range_list *list, const struct router_range *ranges, size_t count,
+                         const struct router_range *span)
+{
+    int result = 0;
+    for (size_t i = 0; i < count && result == 0; i++)
+        if (ranges[i].first <= span->last && ranges[i].last >= span->first &&
+            ranges[i].type == span->type)
+            result = list_add(list, &ranges[i]);
+    return result;
+}
+
+static int list_touching_doorbells(struct range_list *list, const struct vm *vm,
+                                   const struct router_range *span)
+{
+    size_t count = ioeventfds_gather_ranges(vm, NULL);
+    if (count == 0)
+        return 0;
+    struct router_range *ranges = calloc(count, sizeof(*ranges));
+    if (!ranges)
+        return -ENOMEM;
+    ioeventfds_gather_ranges(vm, ranges);
+    int result = list_touching(list, ranges, count, span);
+    free(ranges);
+    return result;
+}
+
+int vm_publish_range(struct vm *vm, uint32_t type, uint64_t first, uint64_t last)
+{
+    const struct router_range span = {.type = type, .first = first, .last = last};
+    struct range_list touching = {0};
+    int result = count_ranges(vm) > ROUTER_RANGES_MAX ? -E2BIG : 0;
+    if (result == 0)
+        result = list_touching_doorbells(&touching, vm, &span);
+    for (uint32_t i = 0; i < vm->client_count && result == 0; i++)
+        result =
+            list_touching(&touching, vm->clients[i]->ranges, vm->clients[i]->range_count, &span);
+    if (result == 0)
+        result =
+            router_change(vm->router, type, first, last, touching.ranges, touching.count, NULL);
+    free(touching.ranges);
+    if (result == 0)
+        vm_quiesce(vm); /* if the poller is stuck, what was replaced is kept until it is well */
+    return result;
 }
 
 static bool is_range_valid(uint32_t type, uint64_t first, uint64_t last)
@@ -73,7 +147,7 @@ int vm_client_add_range(struct vm_client *client, uint32_t type, uint64_t first,
         .range_index = client->next_range_index,
         .priority = priority,
     };
-    int result = vm_publish_router(client->vm);
+    int result = vm_publish_range(client->vm, type, first, last);
     if (result < 0)
         client->range_count--;
     else
@@ -102,7 +176,7 @@ int vm_client_delete_range(struct vm_client *client, uint32_t type, uint64_t fir
         return -ENOENT;
     struct router_range deleted = *range;
     *range = client->ranges[--client->range_count];
-    int result = vm_publish_router(client->vm);
+    int result = vm_publish_range(client->vm, type, first, last);
     if (result < 0) {
         client->ranges[client->range_count++] = *range;
         *range = deleted;

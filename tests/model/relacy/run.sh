@@ -63,10 +63,10 @@ copy_production() {
         excerpt pollers/poller.c '/^static void nothing/,/^}/'
         excerpt pollers/poller.c '/^int poller_quiesce/,/^}/'
     } >"$copied/poller.c.inc"
-    # The one place where a router is published; `new` is a word of C++.
+    # The one place where a router is published.
     local publisher
     publisher=$(cd "$tree" && grep -l 'atomic_store_explicit(&vm->page->router' server/*.c)
-    excerpt "$publisher" '/atomic_store_explicit(&vm->page->router/' | sed 's/\bnew\b/fresh/' \
+    excerpt "$publisher" '/atomic_store_explicit(&vm->page->router/' \
         >"$copied/publish.inc"
 }
 

@@ -12,17 +12,17 @@ static void stop(void *context)
 
 struct table_swap : rl::test_suite<table_swap, 2> {
     struct machine vm;
-    struct router next;
+    struct router second;
 
     void before()
     {
         vm.build(false);
     }
 
-    void publish(struct router *fresh)
+    void publish(struct router *next)
     {
-        fresh->route = this->vm.router.route;
-        fresh->is_alive = true;
+        next->route = this->vm.router.route;
+        next->is_alive = true;
         struct {
             struct page *page;
         } owner = {&this->vm.page}, *vm = &owner;
@@ -32,11 +32,11 @@ struct table_swap : rl::test_suite<table_swap, 2> {
     void thread(unsigned index)
     {
         if (index == 0) {
-            publish(&next);
+            publish(&second);
             RL_ASSERT(poller_quiesce(&vm.sweeper, 1) == 0);
             vm.router.is_alive = false;
             RL_ASSERT(poller_call(&vm.sweeper, stop, &vm.sweeper, 1) == 0);
-            next.is_alive = false;
+            second.is_alive = false;
             return;
         }
         while (!vm.sweeper.is_stopping) {
