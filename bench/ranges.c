@@ -3,10 +3,13 @@
  * ranges: what requests feel while ranges come and go, and how long a VM reset takes.
  *
  * A VM with 65,535 ranges (or --ranges) is served by a real poller. One thread makes requests, one at a
- * time, all the while. First nothing else happens; then control adds and deletes a range without a
- * pause: each time a router of all ranges is built, published and the old one freed. The latency from
- * claim to completion, as the poller records it, is shown for both: the swap is one command between two
- * rounds. (Round trips are shown too; on two CPUs control takes time from the requester's.)
+ * time, all the while. In short blocks, in turns, nothing else happens, or control adds and deletes
+ * ranges without a pause; requests go anywhere while ranges change anywhere, or all of them to the range
+ * next to the one that changes: each change takes from the poller's caches what the next request needs.
+ * The latency from claim to completion, as the poller records it, is shown for each: a change is one
+ * pointer, and a command between two rounds. Control is bound to the requester's CPU, for there may be
+ * but two, and production keeps it off the poller's, too: round trips (shown as well) contain the time it
+ * takes from the requester.
  * Last, a client that never answers holds all 16 slots, and the VM is cleared.
  */
 #include "bench/bench.h"
@@ -14,6 +17,7 @@
 #include "pollers/memory.h"
 #include "pollers/placement.h"
 #include "pollers/ticks.h"
+#include "server/report.h"
 #include "server/topology.h"
 #include "server/vm_client.h"
 
@@ -29,13 +33,20 @@
 #define RANGE_STRIDE     0x1000u
 #define RANGE_BASE       0xd0000000ull
 #define CLEAR_TIMEOUT_NS 20000000ull
+#define BLOCK_NS         50000000ull
+#define CHANGES_TIMED    1000u /* before anything is served */
 
+enum phase_kind { QUIET, CHANGING, QUIET_NEAR, CHANGING_NEAR, PHASE_COUNT };
+
+/* All blocks of one kind. */
 struct phase {
     struct histogram served; /* claim to completion, by the poller */
     struct histogram trips;  /* by the requester */
-    uint64_t swaps;
+    uint64_t changes;
     uint64_t sweeps; /* rounds of the poller */
     uint64_t ns;
+    bool is_changing;
+    bool is_near; /* requests and changes at one place */
 };
 
 struct ranges {
@@ -47,7 +58,8 @@ struct ranges {
     struct vm_client *client;
     _Atomic(struct phase *) phase;
     _Atomic bool is_over;
-    struct phase quiet, swapping;
+    struct phase phases[PHASE_COUNT];
+    uint64_t change_ns; /* median, of control alone */
     uint64_t clear_ns;
     int cleared;
 };
@@ -82,9 +94,10 @@ static void *requester_main(void *argument)
     uint64_t random = 1;
     while (!atomic_load_explicit(&ranges->is_over, memory_order_relaxed)) {
         random = random * 6364136223846793005u + 1442695040888963407u;
-        uint64_t address = RANGE_BASE + (random >> 33) % ranges->range_count * RANGE_STRIDE;
-        uint64_t ticks = access_slot(ranges->vm->source.slots, address);
         struct phase *phase = atomic_load_explicit(&ranges->phase, memory_order_acquire);
+        bool is_near = phase && phase->is_near;
+        uint64_t index = is_near ? ranges->range_count / 2 : (random >> 33) % ranges->range_count;
+        uint64_t ticks = access_slot(ranges->vm->source.slots, RANGE_BASE + index * RANGE_STRIDE);
         if (phase)
             histogram_record(&phase->trips, ticks);
     }
@@ -138,46 +151,81 @@ static int fill_ranges(struct ranges *ranges)
 
 /* ---- phases ------------------------------------------------------------------------------ */
 
-static void histogram_subtract(struct histogram *from, const struct histogram *what)
+/* Adds to sum what came into now since before. */
+static void add_difference(struct histogram *sum, const struct histogram *now,
+                           const struct histogram *before)
 {
-    for (uint32_t i = 0; i < HISTOGRAM_BUCKET_COUNT; i++)
-        atomic_store_explicit(&from->buckets[i],
-                              counter_read(&from->buckets[i]) - counter_read(&what->buckets[i]),
-                              memory_order_relaxed);
-    /* The maximum of the difference is no better known than its bucket. */
     uint64_t max = 0;
-    for (uint32_t i = 0; i < HISTOGRAM_BUCKET_COUNT; i++)
-        if (counter_read(&from->buckets[i]))
+    for (uint32_t i = 0; i < HISTOGRAM_BUCKET_COUNT; i++) {
+        counter_add(&sum->buckets[i],
+                    counter_read(&now->buckets[i]) - counter_read(&before->buckets[i]));
+        /* The maximum of a difference is no better known than its bucket. */
+        if (counter_read(&sum->buckets[i]))
             max = histogram_bucket_last(i);
-    atomic_store_explicit(&from->max, max, memory_order_relaxed);
+    }
+    atomic_store_explicit(&sum->max, max, memory_order_relaxed);
 }
 
-static int run_phase(struct ranges *ranges, struct phase *phase, bool is_swapping,
-                     uint64_t duration_ns)
+/* A range behind the one of that index comes and goes. */
+static int change_twice(struct ranges *ranges, uint64_t index)
 {
-    static struct histogram before;
-    uint64_t last = RANGE_BASE - RANGE_STRIDE;
+    uint64_t first = RANGE_BASE + index * RANGE_STRIDE + RANGE_STRIDE / 2;
+    int result = vm_client_add_range(ranges->client, REQUEST_MMIO, first, first + 7, 0);
+    return result < 0 ? result
+                      : vm_client_delete_range(ranges->client, REQUEST_MMIO, first, first + 7);
+}
+
+/* How long control takes, while there is no poller to wait for. */
+static int time_changes(struct ranges *ranges)
+{
+    static uint64_t samples[CHANGES_TIMED];
     int result = 0;
+    for (uint32_t i = 0; i < CHANGES_TIMED && result == 0; i++) {
+        uint64_t begin = ticks_now();
+        result = change_twice(ranges, (uint64_t)i * 7919 % ranges->range_count);
+        samples[i] = ticks_to_ns(ticks_now() - begin) / 2;
+    }
+    ranges->change_ns = bench_median(samples, CHANGES_TIMED);
+    return result;
+}
+
+static int run_block(struct ranges *ranges, struct phase *phase, uint64_t duration_ns)
+{
+    static struct histogram before, after;
+    static uint64_t random = 1;
+    int result = 0;
+    atomic_store_explicit(&ranges->phase, phase, memory_order_release);
     histogram_copy(ranges->client->latency, &before);
     uint64_t sweeps = poller_figures(ranges->poller.poller).sweeps;
-    atomic_store_explicit(&ranges->phase, phase, memory_order_release);
     uint64_t begin = ticks_now(), end = begin + ticks_from_ns(duration_ns);
     while (ticks_now() < end && result == 0) {
-        if (!is_swapping) {
+        if (!phase->is_changing) {
             struct timespec pause = {.tv_nsec = 1000000};
             nanosleep(&pause, NULL);
             continue;
         }
-        result = vm_client_add_range(ranges->client, REQUEST_MMIO, last, last + 7, 0);
-        if (result == 0)
-            result = vm_client_delete_range(ranges->client, REQUEST_MMIO, last, last + 7);
-        phase->swaps += 2;
+        random = random * 6364136223846793005u + 1442695040888963407u;
+        result = change_twice(ranges, phase->is_near ? ranges->range_count / 2
+                                                     : (random >> 33) % ranges->range_count);
+        phase->changes += 2;
     }
+    phase->sweeps += poller_figures(ranges->poller.poller).sweeps - sweeps;
+    phase->ns += ticks_to_ns(ticks_now() - begin);
+    histogram_copy(ranges->client->latency, &after);
     atomic_store_explicit(&ranges->phase, NULL, memory_order_release);
-    phase->sweeps = poller_figures(ranges->poller.poller).sweeps - sweeps;
-    phase->ns = ticks_to_ns(ticks_now() - begin);
-    histogram_copy(ranges->client->latency, &phase->served);
-    histogram_subtract(&phase->served, &before);
+    add_difference(&phase->served, &after, &before);
+    return result;
+}
+
+static int run_blocks(struct ranges *ranges, uint64_t duration_ns)
+{
+    int result = 0;
+    ranges->phases[CHANGING].is_changing = ranges->phases[CHANGING_NEAR].is_changing = true;
+    ranges->phases[QUIET_NEAR].is_near = ranges->phases[CHANGING_NEAR].is_near = true;
+    uint64_t end = ticks_now() + ticks_from_ns(duration_ns);
+    while (ticks_now() < end && result == 0)
+        for (uint32_t i = 0; i < PHASE_COUNT && result == 0; i++)
+            result = run_block(ranges, &ranges->phases[i], BLOCK_NS);
     return result;
 }
 
@@ -212,47 +260,97 @@ static int measure_clear(struct ranges *ranges)
 
 /* ---- result ------------------------------------------------------------------------------ */
 
-static double at(const struct bench_series *series, double percentile)
+static const char *const phase_names[PHASE_COUNT] = {"quiet", "ranges change", "quiet, one range",
+                                                     "its neighbour changes"};
+
+/* What the changes add to a request, at that percentile. */
+static int64_t added_ns(const struct phase *quiet, double percentile)
 {
-    return bench_series_ns(series, percentile);
+    return (int64_t)ticks_to_ns(histogram_percentile(&quiet[1].served, percentile)) -
+           (int64_t)ticks_to_ns(histogram_percentile(&quiet[0].served, percentile));
 }
 
-static int show(struct bench_result *result, const struct ranges *ranges)
+static double sweep_ns(const struct phase *phase)
 {
-    static const struct bench_contender both[] = {{.name = "ranges change", .role = BENCH_OURS},
-                                                  {.name = "quiet", .role = BENCH_BASELINE}};
-    struct bench_point *served, *trips;
-    int failed = bench_point_add(result, "served, claim to completion", 0, both, 2, &served);
-    if (failed == 0)
-        failed = bench_point_add(result, "round trip", 0, both, 2, &trips);
-    if (failed < 0)
-        return failed;
-    histogram_copy(&ranges->swapping.served, &served->series[0].latency);
-    histogram_copy(&ranges->quiet.served, &served->series[1].latency);
-    histogram_copy(&ranges->swapping.trips, &trips->series[0].latency);
-    histogram_copy(&ranges->quiet.trips, &trips->series[1].latency);
-    const struct bench_series *changing = &served->series[0], *quiet = &served->series[1];
-    double sweep_ns = (double)ranges->quiet.ns / (double)ranges->quiet.sweeps;
-    bench_fact(result, "changes", (double)ranges->swapping.swaps);
-    bench_fact(result, "change_us",
-               (double)ranges->swapping.ns / 1e3 / (double)ranges->swapping.swaps);
-    bench_fact(result, "sweep_ns", sweep_ns);
-    bench_fact(result, "clear_ms", (double)ranges->clear_ns / 1e6);
-    bench_fact(result, "clear_bound_ms", CLEAR_TIMEOUT_NS / 1e6);
-    bench_fact(result, "clear_completed", ranges->cleared);
-    bench_reach_at_most(result, "added at p50, ns", at(changing, 0.5) - at(quiet, 0.5), sweep_ns);
-    bench_reach_at_most(result, "added at p99, ns", at(changing, 0.99) - at(quiet, 0.99), sweep_ns);
-    bench_reach_at_most(result, "added at p99.9, ns", at(changing, 0.999) - at(quiet, 0.999),
-                        sweep_ns);
+    return phase->sweeps ? (double)phase->ns / (double)phase->sweeps : 0;
+}
+
+static void print_added(const char *name, const struct phase *quiet)
+{
+    printf("%-28s %10s %+9lld %+9lld %+9lld\n", name, "", (long long)added_ns(quiet, 0.5),
+           (long long)added_ns(quiet, 0.99), (long long)added_ns(quiet, 0.999));
+}
+
+static void print_table(const struct ranges *ranges)
+{
+    const struct phase *phases = ranges->phases;
+    bench_print_machine();
+    printf("ranges: %u present; one change takes control %.1f us\n", ranges->range_count,
+           (double)ranges->change_ns / 1e3);
+    printf("%.0f changes a second while requests flow, %.0f of the range next to theirs\n\n",
+           (double)phases[CHANGING].changes * 1e9 / (double)phases[CHANGING].ns,
+           (double)phases[CHANGING_NEAR].changes * 1e9 / (double)phases[CHANGING_NEAR].ns);
+    printf("%-28s %10s %9s %9s %9s %9s %9s  ns\n", "served", "COUNT", "P50", "P99", "P99.9",
+           "P99.99", "MAX");
+    for (uint32_t i = 0; i < PHASE_COUNT; i++) {
+        bench_print_row(phase_names[i], &phases[i].served);
+        if (phases[i].is_changing)
+            print_added("  adds", &phases[i - 1]);
+    }
+    printf("round trip\n");
+    for (uint32_t i = 0; i < PHASE_COUNT; i++)
+        bench_print_row(phase_names[i], &phases[i].trips);
+    printf("\nOne sweep of 16 slots with what it serves, quiet, on average: %.0f ns\n",
+           sweep_ns(&phases[QUIET]));
+    printf("Clear of 16 slots that nobody answers: %.2f ms, bound %.0f ms; %d completed\n",
+           (double)ranges->clear_ns / 1e6, CLEAR_TIMEOUT_NS / 1e6, ranges->cleared);
+}
+
+static int print_json(const struct ranges *ranges)
+{
+    static const char *const names[PHASE_COUNT] = {"quiet", "changing", "quiet_near",
+                                                   "changing_near"};
+    struct report *root = report_create();
+    report_add_text(root, "bench", "ranges");
+    report_add_bool(root, "smoke", ranges->options->is_smoke);
+    report_add_number(report_add_object(root, "parameters"), "ranges", ranges->range_count);
+    report_add_text(root, "unit", "ns");
+    report_add_number(root, "change_ns", ranges->change_ns);
+    for (uint32_t i = 0; i < PHASE_COUNT; i++) {
+        const struct phase *phase = &ranges->phases[i];
+        struct report *object = report_add_object(root, names[i]);
+        bench_report_latency(object, &phase->served);
+        report_add_number(object, "changes", phase->changes);
+        report_add_number(object, "duration_ns", phase->ns);
+        if (!phase->is_changing)
+            continue;
+        report_add_real(object, "added_p50_ns", (double)added_ns(phase - 1, 0.5));
+        report_add_real(object, "added_p99_ns", (double)added_ns(phase - 1, 0.99));
+        report_add_real(object, "added_p999_ns", (double)added_ns(phase - 1, 0.999));
+    }
+    report_add_real(root, "sweep_ns", sweep_ns(&ranges->phases[QUIET]));
+    struct report *clear = report_add_object(root, "clear");
+    report_add_number(clear, "ns", ranges->clear_ns);
+    report_add_number(clear, "bound_ns", CLEAR_TIMEOUT_NS);
+    report_add_number(clear, "completed", (uint64_t)ranges->cleared);
+    bench_report_machine(report_add_object(root, "machine"));
+    char *text = report_text(root);
+    report_destroy(root);
+    if (!text)
+        return -ENOMEM;
+    puts(text);
+    free(text);
     return 0;
 }
 
 static int measure(struct ranges *ranges)
 {
-    uint64_t duration_ns = ranges->options->is_smoke ? 100000000 : 5000000000;
+    uint64_t duration_ns = ranges->options->is_smoke ? 200000000 : 10000000000;
     int descriptor;
     pthread_t requester;
-    int result = vm_attach(ranges->vm, 0, &descriptor);
+    int result = time_changes(ranges);
+    if (result == 0)
+        result = vm_attach(ranges->vm, 0, &descriptor);
     if (result == 0)
         result = vm_start(ranges->vm);
     if (result == 0)
@@ -262,30 +360,33 @@ static int measure(struct ranges *ranges)
     result = -pthread_create(&requester, NULL, requester_main, ranges);
     if (result < 0)
         return result;
-    result = run_phase(ranges, &ranges->quiet, false, duration_ns);
+    /* Not before: the threads would begin where we are. */
+    result = placement_bind_self(ranges->topology.placement, ranges->options->requester_cpu);
     if (result == 0)
-        result = run_phase(ranges, &ranges->swapping, true, duration_ns);
+        result = run_blocks(ranges, duration_ns);
     atomic_store(&ranges->is_over, true);
     pthread_join(requester, NULL);
     return result < 0 ? result : measure_clear(ranges);
 }
 
-int bench_ranges(struct bench_result *report)
+int bench_ranges(const struct bench_options *options)
 {
     static struct ranges ranges;
-    const struct bench_options *options = report->options;
     ranges.options = options;
     ranges.range_count = options->has_ranges ? options->ranges : RANGES_DEFAULT;
     if (ranges.range_count > RANGES_DEFAULT)
         ranges.range_count = RANGES_DEFAULT; /* one more comes and goes */
-    bench_parameter(report, "ranges", ranges.range_count);
     int result = build_topology(&ranges);
     if (result == 0)
         result = fill_ranges(&ranges);
     if (result == 0)
         result = measure(&ranges);
-    if (result == 0)
-        result = show(report, &ranges);
+    if (result == 0 && options->as_json)
+        result = print_json(&ranges);
+    else if (result == 0)
+        print_table(&ranges);
+    if (result < 0)
+        fprintf(stderr, "ioreq-bench: ranges: %s\n", strerror(-result));
     if (ranges.poller.poller)
         poller_stop(ranges.poller.poller, VM_CALL_TIMEOUT_NS);
     if (ranges.vm)
