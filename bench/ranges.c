@@ -270,6 +270,13 @@ static int64_t added_ns(const struct phase *quiet, double percentile)
            (int64_t)ticks_to_ns(histogram_percentile(&quiet[0].served, percentile));
 }
 
+/* And how many times as long it takes. */
+static double share(const struct phase *quiet, double percentile)
+{
+    uint64_t under = histogram_percentile(&quiet[0].served, percentile);
+    return under ? (double)histogram_percentile(&quiet[1].served, percentile) / (double)under : 0;
+}
+
 static double sweep_ns(const struct phase *phase)
 {
     return phase->sweeps ? (double)phase->ns / (double)phase->sweeps : 0;
@@ -328,6 +335,9 @@ static int print_json(const struct ranges *ranges)
         report_add_real(object, "added_p99_ns", (double)added_ns(phase - 1, 0.99));
         report_add_real(object, "added_p999_ns", (double)added_ns(phase - 1, 0.999));
     }
+    struct report *ratio = report_add_object(root, "ratio");
+    report_add_real(ratio, "median", share(&ranges->phases[QUIET], 0.5));
+    report_add_real(ratio, "p99", share(&ranges->phases[QUIET], 0.99));
     report_add_real(root, "sweep_ns", sweep_ns(&ranges->phases[QUIET]));
     struct report *clear = report_add_object(root, "clear");
     report_add_number(clear, "ns", ranges->clear_ns);
