@@ -5,8 +5,9 @@
  * the changed ones, those behind it. The row is packed into nodes, and these are the changed items of
  * the level above, until one child takes the place of one other: that pointer is stored.
  *
- * A separator (the first address of a child) may be lower than what is left in the child, but no
- * segment reaches across it.
+ * What leads to a leaf is the first address of its first segment, except at the left edge, where it is
+ * of no use: as the ways begin one address before the span, whoever takes a first segment away
+ * makes the leaf before it anew, too, and all that leads to either.
  */
 #include "pollers/router_tree.h"
 
@@ -267,12 +268,9 @@ static void find_ways(struct replacement *change, uintptr_t root)
 }
 
 /* One child for one other: the change. */
-static void publish_child(struct place place, size_t child_level, struct router_node *child)
+static void publish_child(struct place place, struct router_node *child)
 {
     size_t count = child_count(place.node);
-    /* The address that leads to a node is the first in it, even if nothing is left there. */
-    if (child_level > 0 && child->firsts[0] > place.node->firsts[place.index])
-        child->firsts[0] = place.node->firsts[place.index];
     size_t end = place.index + 1 < count ? place.index + 1 : ROUTER_FANOUT;
     /* Release: pairs with router_find's acquire. Of repeated places a lookup reads only one. */
     for (size_t i = place.index; i < end; i++)
@@ -316,7 +314,7 @@ static int rebuild(struct replacement *change, _Atomic uintptr_t *root)
             break;
         struct place low = change->low[level + 1], high = change->high[level + 1];
         if (low.node == high.node && low.index == high.index && change->count == 1) {
-            publish_child(low, level, change->items[0].child);
+            publish_child(low, change->items[0].child);
             break;
         }
         prepend(change, level + 1, low.node, low.index);

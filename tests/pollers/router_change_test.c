@@ -206,6 +206,8 @@ static size_t check_subtree(const struct router_node *node, uintptr_t levels, ui
         }
         if (i > 0)
             assert_true(first > node->firsts[i - 1]);
+        if (levels > 0 && i > 0)
+            assert_true(first > lowest);
         if (levels > 0) {
             uint64_t next = i + 1 < ROUTER_FANOUT ? node->firsts[i + 1] : UINT64_MAX;
             bool is_last = i + 1 == ROUTER_FANOUT || child_of(node, i + 1) == child_of(node, i);
@@ -407,6 +409,39 @@ static void fill_with(struct subject *subject, size_t count)
     }
 }
 
+static void remove_at(struct subject *subject, uint64_t first)
+{
+    size_t index = 0;
+    while (subject->ranges[index].first != first)
+        index++;
+    struct router_range range = subject->ranges[index];
+    subject->ranges[index] = subject->ranges[--subject->count];
+    assert_int_equal(change(subject, &range), 0);
+    router_reclaim(subject->router);
+}
+
+/* The node of ranges 64..127 loses its first ones, gets one back, and is put together with the one
+ * before it: what came back must still be found. */
+static void what_returns_to_the_front_of_a_node_is_found(void **state)
+{
+    (void)state;
+    struct subject *subject = calloc(1, sizeof(*subject));
+    subject_init(subject, 64 * 2048, 1);
+    fill_with(subject, 2048);
+    for (uint64_t i = 64; i < 70; i++)
+        remove_at(subject, 64 * i);
+    struct router_range back = {64 * 64, 64 * 64 + 31, &clients[2], REQUEST_MMIO, 5, 0};
+    subject->ranges[subject->count++] = back;
+    assert_int_equal(change(subject, &back), 0);
+    for (uint64_t i = 127; i > 75; i--) {
+        remove_at(subject, 64 * i);
+        compare(subject, &back);
+        assert_int_equal(check_shape(subject->router), router_figures(subject->router).node_count);
+    }
+    router_destroy(subject->router);
+    free(subject);
+}
+
 static void ascending_ranges_fill_their_nodes(void **state)
 {
     (void)state;
@@ -590,6 +625,7 @@ int main(void)
         cmocka_unit_test(changes_that_make_no_sense_are_refused),
         cmocka_unit_test(changes_agree_with_a_list),
         cmocka_unit_test(changes_of_the_whole_space),
+        cmocka_unit_test(what_returns_to_the_front_of_a_node_is_found),
         cmocka_unit_test(ascending_ranges_fill_their_nodes),
         cmocka_unit_test(a_change_replaces_few_nodes),
         cmocka_unit_test(memory_does_not_grow_with_changes),
