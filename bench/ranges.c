@@ -17,7 +17,6 @@
 #include "pollers/memory.h"
 #include "pollers/placement.h"
 #include "pollers/ticks.h"
-#include "server/report.h"
 #include "server/topology.h"
 #include "server/vm_client.h"
 
@@ -43,7 +42,6 @@ struct phase {
     struct histogram served; /* claim to completion, by the poller */
     struct histogram trips;  /* by the requester */
     uint64_t changes;
-    uint64_t sweeps; /* rounds of the poller */
     uint64_t ns;
     bool is_changing;
     bool is_near; /* requests and changes at one place */
@@ -175,6 +173,12 @@ static int change_twice(struct ranges *ranges, uint64_t index)
                       : vm_client_delete_range(ranges->client, REQUEST_MMIO, first, first + 7);
 }
 
+static int compare_samples(const void *left, const void *right)
+{
+    uint64_t a = *(const uint64_t *)left, b = *(const uint64_t *)right;
+    return (a > b) - (a < b);
+}
+
 /* How long control takes, while there is no poller to wait for. */
 static int time_changes(struct ranges *ranges)
 {
@@ -185,7 +189,8 @@ static int time_changes(struct ranges *ranges)
         result = change_twice(ranges, (uint64_t)i * 7919 % ranges->range_count);
         samples[i] = ticks_to_ns(ticks_now() - begin) / 2;
     }
-    ranges->change_ns = bench_median(samples, CHANGES_TIMED);
+    qsort(samples, CHANGES_TIMED, sizeof(*samples), compare_samples);
+    ranges->change_ns = samples[CHANGES_TIMED / 2];
     return result;
 }
 
@@ -196,7 +201,6 @@ static int run_block(struct ranges *ranges, struct phase *phase, uint64_t durati
     int result = 0;
     atomic_store_explicit(&ranges->phase, phase, memory_order_release);
     histogram_copy(ranges->client->latency, &before);
-    uint64_t sweeps = poller_figures(ranges->poller.poller).sweeps;
     uint64_t begin = ticks_now(), end = begin + ticks_from_ns(duration_ns);
     while (ticks_now() < end && result == 0) {
         if (!phase->is_changing) {
@@ -209,7 +213,6 @@ static int run_block(struct ranges *ranges, struct phase *phase, uint64_t durati
                                                      : (random >> 33) % ranges->range_count);
         phase->changes += 2;
     }
-    phase->sweeps += poller_figures(ranges->poller.poller).sweeps - sweeps;
     phase->ns += ticks_to_ns(ticks_now() - begin);
     histogram_copy(ranges->client->latency, &after);
     atomic_store_explicit(&ranges->phase, NULL, memory_order_release);
@@ -260,97 +263,51 @@ static int measure_clear(struct ranges *ranges)
 
 /* ---- result ------------------------------------------------------------------------------ */
 
-static const char *const phase_names[PHASE_COUNT] = {"quiet", "ranges change", "quiet, one range",
-                                                     "its neighbour changes"};
-
-/* What the changes add to a request, at that percentile. */
-static int64_t added_ns(const struct phase *quiet, double percentile)
+/* quiet, and changing behind it. Under load a sweep takes at least as long as the one request that it
+ * serves, so that is what a change may add. */
+static int show_pair(struct bench_result *result, const char *name, const struct phase *quiet)
 {
-    return (int64_t)ticks_to_ns(histogram_percentile(&quiet[1].served, percentile)) -
-           (int64_t)ticks_to_ns(histogram_percentile(&quiet[0].served, percentile));
+    static const struct bench_contender both[] = {{.name = "ranges change", .role = BENCH_OURS},
+                                                  {.name = "quiet", .role = BENCH_BASELINE}};
+    static const struct {
+        const char *name;
+        double share;
+    } percentiles[] = {{"p50", 0.5}, {"p99", 0.99}, {"p99.9", 0.999}};
+    const struct phase *changing = quiet + 1;
+    struct bench_point *served, *trips;
+    char title[BENCH_NAME_BYTES];
+    snprintf(title, sizeof(title), "served, %s", name);
+    int failed = bench_point_add(result, title, 0, both, 2, &served);
+    snprintf(title, sizeof(title), "round trip, %s", name);
+    if (failed == 0)
+        failed = bench_point_add(result, title, 0, both, 2, &trips);
+    if (failed < 0)
+        return failed;
+    histogram_copy(&changing->served, &served->series[0].latency);
+    histogram_copy(&quiet->served, &served->series[1].latency);
+    histogram_copy(&changing->trips, &trips->series[0].latency);
+    histogram_copy(&quiet->trips, &trips->series[1].latency);
+    snprintf(title, sizeof(title), "changes a second, %s", name);
+    bench_fact(result, title, (double)changing->changes * 1e9 / (double)changing->ns);
+    double sweep_ns = bench_series_ns(&served->series[1], 0.5);
+    for (size_t i = 0; i < sizeof(percentiles) / sizeof(percentiles[0]); i++) {
+        double added = bench_series_ns(&served->series[0], percentiles[i].share) -
+                       bench_series_ns(&served->series[1], percentiles[i].share);
+        snprintf(title, sizeof(title), "added at %s, ns, %s", percentiles[i].name, name);
+        bench_reach_at_most(result, title, added, sweep_ns);
+    }
+    return 0;
 }
 
-/* And how many times as long it takes. */
-static double share(const struct phase *quiet, double percentile)
-{
-    uint64_t under = histogram_percentile(&quiet[0].served, percentile);
-    return under ? (double)histogram_percentile(&quiet[1].served, percentile) / (double)under : 0;
-}
-
-static double sweep_ns(const struct phase *phase)
-{
-    return phase->sweeps ? (double)phase->ns / (double)phase->sweeps : 0;
-}
-
-static void print_added(const char *name, const struct phase *quiet)
-{
-    printf("%-28s %10s %+9lld %+9lld %+9lld\n", name, "", (long long)added_ns(quiet, 0.5),
-           (long long)added_ns(quiet, 0.99), (long long)added_ns(quiet, 0.999));
-}
-
-static void print_table(const struct ranges *ranges)
+static int show(struct bench_result *result, const struct ranges *ranges)
 {
     const struct phase *phases = ranges->phases;
-    bench_print_machine();
-    printf("ranges: %u present; one change takes control %.1f us\n", ranges->range_count,
-           (double)ranges->change_ns / 1e3);
-    printf("%.0f changes a second while requests flow, %.0f of the range next to theirs\n\n",
-           (double)phases[CHANGING].changes * 1e9 / (double)phases[CHANGING].ns,
-           (double)phases[CHANGING_NEAR].changes * 1e9 / (double)phases[CHANGING_NEAR].ns);
-    printf("%-28s %10s %9s %9s %9s %9s %9s  ns\n", "served", "COUNT", "P50", "P99", "P99.9",
-           "P99.99", "MAX");
-    for (uint32_t i = 0; i < PHASE_COUNT; i++) {
-        bench_print_row(phase_names[i], &phases[i].served);
-        if (phases[i].is_changing)
-            print_added("  adds", &phases[i - 1]);
-    }
-    printf("round trip\n");
-    for (uint32_t i = 0; i < PHASE_COUNT; i++)
-        bench_print_row(phase_names[i], &phases[i].trips);
-    printf("\nOne sweep of 16 slots with what it serves, quiet, on average: %.0f ns\n",
-           sweep_ns(&phases[QUIET]));
-    printf("Clear of 16 slots that nobody answers: %.2f ms, bound %.0f ms; %d completed\n",
-           (double)ranges->clear_ns / 1e6, CLEAR_TIMEOUT_NS / 1e6, ranges->cleared);
-}
-
-static int print_json(const struct ranges *ranges)
-{
-    static const char *const names[PHASE_COUNT] = {"quiet", "changing", "quiet_near",
-                                                   "changing_near"};
-    struct report *root = report_create();
-    report_add_text(root, "bench", "ranges");
-    report_add_bool(root, "smoke", ranges->options->is_smoke);
-    report_add_number(report_add_object(root, "parameters"), "ranges", ranges->range_count);
-    report_add_text(root, "unit", "ns");
-    report_add_number(root, "change_ns", ranges->change_ns);
-    for (uint32_t i = 0; i < PHASE_COUNT; i++) {
-        const struct phase *phase = &ranges->phases[i];
-        struct report *object = report_add_object(root, names[i]);
-        bench_report_latency(object, &phase->served);
-        report_add_number(object, "changes", phase->changes);
-        report_add_number(object, "duration_ns", phase->ns);
-        if (!phase->is_changing)
-            continue;
-        report_add_real(object, "added_p50_ns", (double)added_ns(phase - 1, 0.5));
-        report_add_real(object, "added_p99_ns", (double)added_ns(phase - 1, 0.99));
-        report_add_real(object, "added_p999_ns", (double)added_ns(phase - 1, 0.999));
-    }
-    struct report *ratio = report_add_object(root, "ratio");
-    report_add_real(ratio, "median", share(&ranges->phases[QUIET], 0.5));
-    report_add_real(ratio, "p99", share(&ranges->phases[QUIET], 0.99));
-    report_add_real(root, "sweep_ns", sweep_ns(&ranges->phases[QUIET]));
-    struct report *clear = report_add_object(root, "clear");
-    report_add_number(clear, "ns", ranges->clear_ns);
-    report_add_number(clear, "bound_ns", CLEAR_TIMEOUT_NS);
-    report_add_number(clear, "completed", (uint64_t)ranges->cleared);
-    bench_report_machine(report_add_object(root, "machine"));
-    char *text = report_text(root);
-    report_destroy(root);
-    if (!text)
-        return -ENOMEM;
-    puts(text);
-    free(text);
-    return 0;
+    bench_fact(result, "one change takes control, us", (double)ranges->change_ns / 1e3);
+    bench_fact(result, "clear of 16 slots nobody answers, ms", (double)ranges->clear_ns / 1e6);
+    bench_fact(result, "its clients' time, ms", CLEAR_TIMEOUT_NS / 1e6);
+    bench_fact(result, "completed by the clear", ranges->cleared);
+    int failed = show_pair(result, "anywhere", &phases[QUIET]);
+    return failed < 0 ? failed : show_pair(result, "one range", &phases[QUIET_NEAR]);
 }
 
 static int measure(struct ranges *ranges)
@@ -379,24 +336,22 @@ static int measure(struct ranges *ranges)
     return result < 0 ? result : measure_clear(ranges);
 }
 
-int bench_ranges(const struct bench_options *options)
+int bench_ranges(struct bench_result *report)
 {
     static struct ranges ranges;
+    const struct bench_options *options = report->options;
     ranges.options = options;
     ranges.range_count = options->has_ranges ? options->ranges : RANGES_DEFAULT;
     if (ranges.range_count > RANGES_DEFAULT)
         ranges.range_count = RANGES_DEFAULT; /* one more comes and goes */
+    bench_parameter(report, "ranges", ranges.range_count);
     int result = build_topology(&ranges);
     if (result == 0)
         result = fill_ranges(&ranges);
     if (result == 0)
         result = measure(&ranges);
-    if (result == 0 && options->as_json)
-        result = print_json(&ranges);
-    else if (result == 0)
-        print_table(&ranges);
-    if (result < 0)
-        fprintf(stderr, "ioreq-bench: ranges: %s\n", strerror(-result));
+    if (result == 0)
+        result = show(report, &ranges);
     if (ranges.poller.poller)
         poller_stop(ranges.poller.poller, VM_CALL_TIMEOUT_NS);
     if (ranges.vm)
