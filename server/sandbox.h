@@ -13,8 +13,14 @@
 
 struct sandbox;
 
-/* Allows nothing but what the idle strategy itself needs (yield, sleep). */
-int sandbox_create(enum poller_idle idle, struct sandbox **sandbox);
+/* What a poller may ask of the kernel for its work. */
+enum sandbox_calls {
+    SANDBOX_NO_CALLS,
+    SANDBOX_SUBMIT_CALL, /* io_uring_enter: it submits to a ring that no kernel thread polls */
+};
+
+/* Allows nothing but calls, and what the idle strategy itself needs (yield, sleep). */
+int sandbox_create(enum poller_idle idle, enum sandbox_calls calls, struct sandbox **sandbox);
 
 /* As struct poller_options.arm; arm_context is the sandbox. */
 int sandbox_arm(void *arm_context);

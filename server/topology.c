@@ -33,7 +33,8 @@ static int build_pollers(struct topology *topology, const struct config *config)
         poller->idle = (enum poller_idle)from->idle;
         poller->cpu = topology->plan->seats[i].cpu;
         topology->poller_count++;
-        int result = from->sandbox ? sandbox_create(poller->idle, &poller->sandbox) : 0;
+        int result =
+            from->sandbox ? sandbox_create(poller->idle, SANDBOX_NO_CALLS, &poller->sandbox) : 0;
         if (result < 0)
             return result;
         struct poller_options options = {

@@ -488,7 +488,7 @@ static void ring_in_sandbox(void)
 {
     struct sandbox *sandbox;
     struct poller *poller = world.pollers[0].poller;
-    if (sandbox_create(POLLER_IDLE_YIELD, &sandbox) < 0)
+    if (sandbox_create(POLLER_IDLE_YIELD, SANDBOX_NO_CALLS, &sandbox) < 0)
         _exit(10);
     poller->options.arm = sandbox_arm;
     poller->options.arm_context = sandbox;

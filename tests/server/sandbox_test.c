@@ -32,7 +32,7 @@ static void serve_in_sandbox(enum poller_idle idle, const struct device_ops *ops
 {
     struct placement *placement;
     struct sandbox *sandbox;
-    if (placement_open(&placement) < 0 || sandbox_create(idle, &sandbox) < 0)
+    if (placement_open(&placement) < 0 || sandbox_create(idle, SANDBOX_NO_CALLS, &sandbox) < 0)
         _exit(10);
     struct guest *guest = guest_create((struct guest_options){.vcpus = 1});
     if (ops)

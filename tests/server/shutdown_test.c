@@ -98,7 +98,7 @@ static void settling_ends_under_the_sandbox_too(void **state)
     if (child == 0) {
         struct scene scene;
         struct sandbox *sandbox;
-        if (sandbox_create(POLLER_IDLE_YIELD, &sandbox) < 0)
+        if (sandbox_create(POLLER_IDLE_YIELD, SANDBOX_NO_CALLS, &sandbox) < 0)
             _exit(2);
         scene_create(&scene, 0, sandbox);
         bool is_late = topology_settle(&scene.world.topology) == -ETIMEDOUT;
