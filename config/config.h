@@ -39,6 +39,7 @@
 #define CONFIG_PCI_PORT_LAST    UINT64_C(0xcff)
 #define CONFIG_PRIORITY_MAX     1000
 #define CONFIG_BROKEN_AFTER_MAX 1000000
+#define CONFIG_IDLE_SPINS_MAX   1000000
 
 /* Where a value stands in the file, both from 1; line 0: not in the file (a default). */
 struct config_mark {
@@ -95,6 +96,7 @@ struct config_value {
 /* ---- the file ---------------------------------------------------------------------------- */
 
 enum config_idle { CONFIG_IDLE_SPIN, CONFIG_IDLE_PAUSE, CONFIG_IDLE_YIELD, CONFIG_IDLE_SLEEP };
+enum config_cpu_dma_latency { CONFIG_CPU_DMA_LATENCY_HOLD, CONFIG_CPU_DMA_LATENCY_LEAVE };
 enum config_source { CONFIG_SOURCE_MEMFD };
 
 /* Equal the ABI's 0, 1 and 2. Addresses of PCICFG: bus << 20 | device << 15 | function << 12 | reg.
@@ -104,9 +106,10 @@ enum config_range_type { CONFIG_RANGE_PORTIO, CONFIG_RANGE_MMIO, CONFIG_RANGE_PC
 #define CONFIG_CPU_ANY UINT32_MAX /* the server chooses */
 
 struct config_server {
-    const char *socket;           /* path of the Unix socket; default /run/ioreqd/ioreqd.sock */
-    bool lock_memory;             /* default true */
-    uint64_t settle_ns;           /* how long SIGTERM waits for clients; default 1 s, 1 ms..60 s */
+    const char *socket; /* path of the Unix socket; default /run/ioreqd/ioreqd.sock */
+    bool lock_memory;   /* default true */
+    uint64_t settle_ns; /* how long SIGTERM waits for clients; default 1 s, 1 ms..60 s */
+    enum config_cpu_dma_latency cpu_dma_latency; /* default hold */
     const uint32_t *allowed_uids; /* [allowed_uid_count], beside root and the server's own */
     size_t allowed_uid_count;
     uint32_t cpu;        /* of the control thread, or CONFIG_CPU_ANY */
@@ -121,6 +124,7 @@ struct config_poller {
     const char *name;
     uint32_t cpu;           /* or CONFIG_CPU_ANY */
     enum config_idle idle;  /* default spin */
+    uint32_t idle_spins;    /* empty sweeps before it yields or sleeps; 0, if not given: by idle */
     uint64_t idle_sleep_ns; /* idle: sleep - how long one sleep is; default 50 us, 1 us..10 ms */
     bool sandbox;           /* kill the process on any system call of this poller; default true */
     struct config_mark mark;

@@ -9,6 +9,12 @@ static const char *const idle_choices[] = {
     NULL,
 };
 
+static const char *const cpu_dma_latency_choices[] = {
+    [CONFIG_CPU_DMA_LATENCY_HOLD] = "hold",
+    [CONFIG_CPU_DMA_LATENCY_LEAVE] = "leave",
+    NULL,
+};
+
 static const char *const source_choices[] = {[CONFIG_SOURCE_MEMFD] = "memfd", NULL};
 
 static const char *const range_type_choices[] = {
@@ -39,6 +45,13 @@ static const struct schema_key server_keys[SERVER_ROWS] = {
                        .minimum = 1 * MS,
                        .maximum = 60 * S,
                        .help = "how long SIGTERM waits for clients before it answers all-ones"},
+    [SERVER_CPU_DMA_LATENCY] = {.name = "cpu_dma_latency",
+                                .kind = SCHEMA_CHOICE,
+                                .default_text = "hold",
+                                .choices = cpu_dma_latency_choices,
+                                .help =
+                                    "hold: no CPU sleeps deeply while a poller spins or pauses; "
+                                    "leave: the machine's setting stays"},
     [SERVER_ALLOWED_UIDS] = {.name = "allowed_uids",
                              .kind = SCHEMA_NUMBERS,
                              .minimum = 0,
@@ -77,6 +90,12 @@ static const struct schema_key poller_keys[POLLER_ROWS] = {
                      .choices = idle_choices,
                      .help = "between sweeps without work: spin and pause keep the CPU, "
                              "yield and sleep share it"},
+    [POLLER_IDLE_SPINS] = {.name = "idle_spins",
+                           .kind = SCHEMA_NUMBER,
+                           .minimum = 1,
+                           .maximum = CONFIG_IDLE_SPINS_MAX,
+                           .default_meaning = "64 with idle: yield, 1024 with sleep",
+                           .help = "empty sweeps in a row before it yields or sleeps"},
     [POLLER_IDLE_SLEEP] = {.name = "idle_sleep",
                            .kind = SCHEMA_DURATION,
                            .default_text = "50us",

@@ -27,6 +27,10 @@ int poller_create(const struct poller_options *options, struct poller **poller)
     created->options = *options;
     snprintf(created->name, sizeof(created->name), "%s", options->name);
     created->options.name = created->name;
+    if (options->idle_spins == 0)
+        created->options.idle_spins = options->idle == POLLER_IDLE_YIELD
+                                          ? POLLER_SPINS_BEFORE_YIELD
+                                          : POLLER_SPINS_BEFORE_SLEEP;
     atomic_init(&created->state, POLLER_NEW);
     *poller = created;
     return 0;

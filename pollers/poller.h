@@ -29,15 +29,20 @@ struct placement;
 enum poller_idle {
     POLLER_IDLE_SPIN,  /* sweep again at once: lowest latency */
     POLLER_IDLE_PAUSE, /* one pause instruction between empty sweeps: kind to an SMT sibling */
-    POLLER_IDLE_YIELD, /* sched_yield after 64 empty sweeps: for shared CPUs and tests */
-    POLLER_IDLE_SLEEP, /* sleep idle_sleep_ns after 1024 empty sweeps: for VMs without deadlines */
+    POLLER_IDLE_YIELD, /* sched_yield after idle_spins empty sweeps: for shared CPUs and tests */
+    POLLER_IDLE_SLEEP, /* sleep idle_sleep_ns after idle_spins of them: for VMs without deadlines */
 };
+
+/* What idle_spins is where nobody says: a sleep is dear to the next request, a yield is not. */
+#define POLLER_SPINS_BEFORE_YIELD 64u
+#define POLLER_SPINS_BEFORE_SLEEP 1024u
 
 struct poller_options {
     const char *name; /* up to 15 characters; also the thread's name */
     const struct placement *placement;
     uint32_t cpu;
     enum poller_idle idle;
+    uint32_t idle_spins; /* empty sweeps in a row before it yields or sleeps; 0: as above */
     uint64_t idle_sleep_ns;
     /* Runs on the new thread once it is pinned, as its last system calls; NULL: none. A thread
      * that armed a filter cannot exit: it parks when stopped. */

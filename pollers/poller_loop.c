@@ -26,9 +26,6 @@
 #define unlikely(condition) __builtin_expect(!!(condition), 0)
 #define COLD                __attribute__((noinline, cold))
 
-#define EMPTY_SWEEPS_BEFORE_YIELD 64u
-#define EMPTY_SWEEPS_BEFORE_SLEEP 1024u
-
 /* One more request done; poller->last_ticks says when, if its device was called here. */
 static inline void note_busy(struct poller *poller, uint64_t begin)
 {
@@ -358,11 +355,11 @@ static void idle(const struct poller *poller, uint32_t empty_sweeps)
         ticks_pause();
         break;
     case POLLER_IDLE_YIELD:
-        if (empty_sweeps >= EMPTY_SWEEPS_BEFORE_YIELD)
+        if (empty_sweeps >= poller->options.idle_spins)
             sched_yield();
         break;
     case POLLER_IDLE_SLEEP:
-        if (empty_sweeps >= EMPTY_SWEEPS_BEFORE_SLEEP) {
+        if (empty_sweeps >= poller->options.idle_spins) {
             struct timespec pause = {.tv_nsec = (long)poller->options.idle_sleep_ns};
             /* By the system call: libc's wrapper may do more, and the sandbox allows no more. */
             syscall(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &pause, NULL);

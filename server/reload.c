@@ -69,7 +69,8 @@ static bool pollers_are_same(struct config *next, const struct config *first)
     for (size_t i = 0; same && i < first->poller_count; i++) {
         const struct config_poller *a = &next->pollers[i], *b = &first->pollers[i];
         same = text_is_same(a->name, b->name) && a->cpu == b->cpu && a->idle == b->idle &&
-               a->idle_sleep_ns == b->idle_sleep_ns && a->sandbox == b->sandbox;
+               a->idle_spins == b->idle_spins && a->idle_sleep_ns == b->idle_sleep_ns &&
+               a->sandbox == b->sandbox;
     }
     if (!same)
         config_report(next, next->pollers[0].mark,

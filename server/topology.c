@@ -42,6 +42,7 @@ static int build_pollers(struct topology *topology, const struct config *config)
             .placement = topology->placement,
             .cpu = poller->cpu,
             .idle = poller->idle,
+            .idle_spins = from->idle_spins,
             .idle_sleep_ns = from->idle_sleep_ns,
             .arm = poller->sandbox ? sandbox_arm : NULL,
             .arm_context = poller->sandbox,

@@ -34,6 +34,8 @@ static void smallest_file_has_every_default(void **state)
     assert_int_equal(config->vms[0].vcpu_cpu_count, 0);
     assert_int_equal(config->pollers[0].idle, CONFIG_IDLE_SPIN);
     assert_int_equal(config->pollers[0].idle_sleep_ns, 50000);
+    assert_int_equal(config->pollers[0].idle_spins, 0);
+    assert_int_equal(config->server.cpu_dma_latency, CONFIG_CPU_DMA_LATENCY_HOLD);
     assert_true(config->pollers[0].sandbox);
     assert_int_equal(config->pollers[0].mark.line, 2);
     assert_int_equal(config->pollers[0].mark.column, 5);
@@ -57,9 +59,10 @@ static void every_key_is_taken(void **state)
     const struct config *config = good(
         "---\n"
         "server: {socket: /tmp/s, lock_memory: false, settle: 250ms, allowed_uids: [0x3e8, 1001],\n"
-        "         cpu: 5, notify_cpu: 6}\n"
+        "         cpu: 5, notify_cpu: 6, cpu_dma_latency: leave}\n"
         "pollers:\n"
-        "  - {name: one, cpu: 9999, idle: sleep, idle_sleep: 1ms, sandbox: false}\n"
+        "  - {name: one, cpu: 9999, idle: sleep, idle_sleep: 1ms, idle_spins: 1000000, sandbox: "
+        "false}\n"
         "  - {name: two, cpu: any, idle: pause}\n"
         "vms:\n"
         "  - {name: a, vcpus: 16, source: memfd, poller: two, default_client: rest, vcpu_cpus: "
@@ -98,6 +101,8 @@ static void every_key_is_taken(void **state)
     assert_int_equal(config->pollers[0].cpu_mark.column, 22);
     assert_int_equal(config->pollers[0].idle, CONFIG_IDLE_SLEEP);
     assert_int_equal(config->pollers[0].idle_sleep_ns, 1000000);
+    assert_int_equal(config->pollers[0].idle_spins, 1000000);
+    assert_int_equal(config->server.cpu_dma_latency, CONFIG_CPU_DMA_LATENCY_LEAVE);
     assert_false(config->pollers[0].sandbox);
     assert_int_equal(config->pollers[1].idle, CONFIG_IDLE_PAUSE);
     assert_int_equal(config->server.cpu, 5);

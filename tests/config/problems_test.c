@@ -411,7 +411,7 @@ static void long_lines_are_clipped_around_the_place(void **state)
     snprintf(
         expected, sizeof(expected),
         "test.yaml:1:1023: unknown key 'nam' in pollers (did you mean 'name'?); expected name, "
-        "cpu, idle, idle_sleep, sandbox\n"
+        "cpu, idle, idle_spins, idle_sleep, sandbox\n"
         "    ...%.59s{nam: b}, %.31s...\n"
         "       %.60s^\n",
         blanks, blanks, blanks);

@@ -81,10 +81,12 @@ long syscall(long number, ...)
 }
 
 /* Runs the loop until its `last` call. */
-static struct watch run_loop(struct guest *guest, enum poller_idle idle, uint32_t last, bool asks)
+static struct watch run_loop(struct guest *guest, enum poller_idle idle, uint32_t spins,
+                             uint32_t last, bool asks)
 {
     struct watch made = {.guest = guest, .last = last, .asks_after_first = asks};
     guest->poller->options.idle = idle;
+    guest->poller->options.idle_spins = spins;
     guest->poller->options.idle_sleep_ns = SLEEP_NS;
     watch = &made;
     poller_loop(guest->poller);
@@ -92,30 +94,59 @@ static struct watch run_loop(struct guest *guest, enum poller_idle idle, uint32_
     return made;
 }
 
-static void yields_after_64_empty_sweeps_and_then_after_each(void **state)
+static const uint32_t bounds[] = {1, 2, 64, 1024, 100000};
+#define BOUND_COUNT (sizeof(bounds) / sizeof(bounds[0]))
+
+static void yields_after_as_many_empty_sweeps_as_told_and_then_after_each(void **state)
 {
     (void)state;
-    struct guest *guest = guest_create((struct guest_options){.vcpus = 1});
-    struct watch seen = run_loop(guest, POLLER_IDLE_YIELD, 3, false);
-    assert_int_equal(seen.yields, 3);
-    assert_int_equal(seen.sleeps, 0);
-    for (uint64_t i = 0; i < 3; i++)
-        assert_int_equal(seen.sweeps[i], 64 + i);
-    guest_destroy(guest);
+    for (size_t i = 0; i < BOUND_COUNT; i++) {
+        struct guest *guest = guest_create((struct guest_options){.vcpus = 1});
+        struct watch seen = run_loop(guest, POLLER_IDLE_YIELD, bounds[i], 3, false);
+        assert_int_equal(seen.yields, 3);
+        assert_int_equal(seen.sleeps, 0);
+        for (uint64_t k = 0; k < 3; k++)
+            assert_int_equal(seen.sweeps[k], bounds[i] + k);
+        guest_destroy(guest);
+    }
 }
 
-static void sleeps_after_1024_empty_sweeps_for_as_long_as_told(void **state)
+static void sleeps_after_as_many_empty_sweeps_and_for_as_long_as_told(void **state)
 {
     (void)state;
-    struct guest *guest = guest_create((struct guest_options){.vcpus = 1});
-    struct watch seen = run_loop(guest, POLLER_IDLE_SLEEP, 3, false);
-    assert_int_equal(seen.sleeps, 3);
-    assert_int_equal(seen.yields, 0);
-    for (uint64_t i = 0; i < 3; i++)
-        assert_int_equal(seen.sweeps[i], 1024 + i);
-    assert_int_equal(seen.pause.tv_sec, 0);
-    assert_int_equal(seen.pause.tv_nsec, SLEEP_NS);
-    guest_destroy(guest);
+    for (size_t i = 0; i < BOUND_COUNT; i++) {
+        struct guest *guest = guest_create((struct guest_options){.vcpus = 1});
+        struct watch seen = run_loop(guest, POLLER_IDLE_SLEEP, bounds[i], 3, false);
+        assert_int_equal(seen.sleeps, 3);
+        assert_int_equal(seen.yields, 0);
+        for (uint64_t k = 0; k < 3; k++)
+            assert_int_equal(seen.sweeps[k], bounds[i] + k);
+        assert_int_equal(seen.pause.tv_sec, 0);
+        assert_int_equal(seen.pause.tv_nsec, SLEEP_NS);
+        guest_destroy(guest);
+    }
+}
+
+static void bounds_that_nobody_gave_are_64_and_1024(void **state)
+{
+    (void)state;
+    const struct {
+        enum poller_idle idle;
+        uint32_t given, expected;
+    } cases[] = {
+        {POLLER_IDLE_YIELD, 0, 64},
+        {POLLER_IDLE_SLEEP, 0, 1024},
+        {POLLER_IDLE_YIELD, 7, 7},
+        {POLLER_IDLE_SLEEP, 7, 7},
+    };
+    for (size_t i = 0; i < 4; i++) {
+        const struct poller_options options = {
+            .name = "bound", .idle = cases[i].idle, .idle_spins = cases[i].given};
+        struct poller *poller;
+        assert_int_equal(poller_create(&options, &poller), 0);
+        assert_int_equal(poller->options.idle_spins, cases[i].expected);
+        poller_destroy(poller);
+    }
 }
 
 static void a_request_makes_it_count_empty_sweeps_anew(void **state)
@@ -127,7 +158,7 @@ static void a_request_makes_it_count_empty_sweeps_anew(void **state)
     } cases[] = {{POLLER_IDLE_YIELD, 64}, {POLLER_IDLE_SLEEP, 1024}};
     for (size_t i = 0; i < 2; i++) {
         struct guest *guest = guest_create((struct guest_options){.vcpus = 1});
-        struct watch seen = run_loop(guest, cases[i].idle, 2, true);
+        struct watch seen = run_loop(guest, cases[i].idle, (uint32_t)cases[i].sweeps, 2, true);
         assert_int_equal(guest_state(guest, 0), SLOT_COMPLETE);
         assert_int_equal(seen.sweeps[0], cases[i].sweeps);
         assert_int_equal(seen.sweeps[1], cases[i].sweeps + 1 + cases[i].sweeps);
@@ -198,8 +229,9 @@ static void spinning_thread_never_waits(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(yields_after_64_empty_sweeps_and_then_after_each),
-        cmocka_unit_test(sleeps_after_1024_empty_sweeps_for_as_long_as_told),
+        cmocka_unit_test(yields_after_as_many_empty_sweeps_as_told_and_then_after_each),
+        cmocka_unit_test(sleeps_after_as_many_empty_sweeps_and_for_as_long_as_told),
+        cmocka_unit_test(bounds_that_nobody_gave_are_64_and_1024),
         cmocka_unit_test(a_request_makes_it_count_empty_sweeps_anew),
         cmocka_unit_test(sleeping_thread_waits_and_leaves_its_cpu_to_others),
         cmocka_unit_test(spinning_thread_never_waits),
