@@ -10,14 +10,16 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
-#define START_TIMEOUT_NS     5000000000ull
-#define DUTY_TIMEOUT_NS      1000000000ull
-#define LATE_TIMEOUT_NS      10000000ull
-#define STACK_PREFAULT_BYTES 65536
-#define SWEEPS_OF_ONE_PAGE   32u
-#define FREEZE_SIGNAL        (SIGRTMAX - 1)
+#define START_TIMEOUT_NS   5000000000ull
+#define DUTY_TIMEOUT_NS    1000000000ull
+#define LATE_TIMEOUT_NS    10000000ull
+#define PAGE_STEP_BYTES    4096u
+#define SWEEPS_OF_ONE_PAGE 32u
+#define FREEZE_SIGNAL      (SIGRTMAX - 1)
 
 int poller_create(const struct poller_options *options, struct poller **poller)
 {
@@ -54,12 +56,25 @@ static int wait_while_state(struct poller *poller, uint32_t state, uint64_t time
     return 0;
 }
 
-/* Touches the stack now, so that no request pays for its first use. */
-static void prefault_stack(void)
+/* Touches all of the stack now, so that no request pays for its first use. */
+static int prefault_stack(struct poller *poller)
 {
-    volatile char stack[STACK_PREFAULT_BYTES];
-    for (size_t i = 0; i < sizeof(stack); i += 4096)
-        stack[i] = 0;
+    pthread_attr_t attributes;
+    void *stack;
+    size_t size_bytes, guard_bytes;
+    int error = pthread_getattr_np(pthread_self(), &attributes);
+    if (error != 0)
+        return -error;
+    pthread_attr_getstack(&attributes, &stack, &size_bytes);
+    pthread_attr_getguardsize(&attributes, &guard_bytes);
+    pthread_attr_destroy(&attributes);
+    char *begin = (char *)stack + guard_bytes;
+    poller->started.stack = (struct memory_block){begin, size_bytes - guard_bytes};
+    /* What lies a page below this frame is nobody's yet. */
+    volatile char *end = (char *)__builtin_frame_address(0) - PAGE_STEP_BYTES;
+    for (volatile char *page = begin; page < end; page += PAGE_STEP_BYTES)
+        *page = 0;
+    return 0;
 }
 
 static int thread_prepare(struct poller *poller)
@@ -67,7 +82,13 @@ static int thread_prepare(struct poller *poller)
     int result = placement_bind_self(poller->options.placement, poller->options.cpu);
     if (result < 0)
         return result;
-    prefault_stack();
+    result = prefault_stack(poller);
+    if (result < 0)
+        return result;
+    struct rusage usage;
+    getrusage(RUSAGE_THREAD, &usage);
+    poller->started.id = gettid();
+    poller->started.faults_before = (uint64_t)usage.ru_minflt + (uint64_t)usage.ru_majflt;
     return poller->options.arm ? poller->options.arm(poller->options.arm_context) : 0;
 }
 
@@ -121,7 +142,10 @@ int poller_start(struct poller *poller)
     pthread_attr_t attributes;
     pthread_attr_init(&attributes);
     pthread_attr_setstacksize(&attributes, MEMORY_STACK_BYTES);
+    struct memory_policy policy; /* locked memory gets its pages at once: the stack's too */
+    memory_policy_push(memory_node_of_cpu(poller->options.cpu), &policy);
     int error = pthread_create(&poller->thread, &attributes, thread_main, poller);
+    memory_policy_pop(&policy);
     pthread_attr_destroy(&attributes);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (error != 0) {
@@ -319,6 +343,16 @@ void poller_destroy(struct poller *poller)
 {
     if (poller && poller_is_gone(poller))
         memory_free(poller, sizeof(*poller));
+}
+
+struct memory_block poller_memory(const struct poller *poller)
+{
+    return (struct memory_block){poller, sizeof(*poller)};
+}
+
+struct poller_thread poller_thread(const struct poller *poller)
+{
+    return poller->started;
 }
 
 struct poller_figures poller_figures(const struct poller *poller)

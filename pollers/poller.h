@@ -19,6 +19,7 @@
 #ifndef POLLERS_POLLER_H
 #define POLLERS_POLLER_H
 
+#include "pollers/memory.h"
 #include "pollers/page.h"
 
 #define POLLER_PAGES_MAX   64u
@@ -64,7 +65,8 @@ int poller_add_inbox(struct poller *poller, struct client *client, struct page *
 /* The inbox must be empty, or what lies in it settled; nobody may push any more. */
 int poller_remove_inbox(struct poller *poller, struct client *client);
 
-/* Starts the thread and waits until it runs on its CPU, as read back. -EXDEV: it runs elsewhere. */
+/* Starts the thread and waits until it runs on its CPU, as read back. -EXDEV: it runs elsewhere.
+ * Its stack is on the CPU's node, and all of it has been touched. */
 int poller_start(struct poller *poller);
 
 /*
@@ -95,6 +97,17 @@ bool poller_is_gone(const struct poller *poller);
 /* Frees a poller that is gone. One that is parked, stuck or frozen is kept: its thread still is on
  * it. */
 void poller_destroy(struct poller *poller);
+
+/* The poller's own state, to see where it lies. */
+struct memory_block poller_memory(const struct poller *poller);
+
+/* Its thread, once it was started: to read its page faults by. id 0: never started. */
+struct poller_thread {
+    int id;                 /* as the kernel numbers it */
+    uint64_t faults_before; /* page faults until it began to poll */
+    struct memory_block stack;
+};
+struct poller_thread poller_thread(const struct poller *poller);
 
 /* For display; any thread. */
 struct poller_figures {

@@ -53,6 +53,8 @@ struct poller {
     _Atomic uint32_t state;
     int start_error;
     pthread_t thread;
+    /* Written by the thread before POLLER_RUNNING. */
+    struct poller_thread started;
 };
 
 /* Sweeps until a command sets is_stopping. */

@@ -83,7 +83,7 @@ static int create_client(struct vm *vm, struct config_client *from)
     if (from->poller == CONFIG_POLLER_OF_VM)
         from->poller = vm->poller_index;
     if (result == 0)
-        result = topology_create_device(from, &device);
+        result = topology_create_device(vm->topology, from, &device);
     if (result < 0)
         return result;
     result = topology_create_client(vm, from, device, &client);

@@ -40,8 +40,18 @@ static void report_vm(struct vm *vm)
     }
 }
 
+static void report_faults(struct topology_poller *poller)
+{
+    uint64_t rose = poller->faults - poller->faults_seen;
+    if (rose > 0)
+        log_warning("poller %s: page faults: %llu more", poller->name, (unsigned long long)rose);
+    poller->faults_seen = poller->faults;
+}
+
 void events_report(const struct topology *topology)
 {
+    for (size_t i = 0; i < topology->poller_count; i++)
+        report_faults(&topology->pollers[i]);
     for (size_t i = 0; i < topology->vm_count; i++)
         report_vm(topology->vms[i]);
 }

@@ -288,7 +288,13 @@ int vm_ioeventfd_assign(struct vm *vm, const struct ioeventfd_options *options)
     if (!vm->ioeventfds)
         return -ENOMEM;
     result = check_conflicts(vm, options, eventfd_id, &address);
-    return result < 0 ? result : assign(vm, options, eventfd_id, address);
+    if (result < 0)
+        return result;
+    struct memory_policy policy; /* doorbells are for the sweeping poller to touch */
+    memory_policy_push(vm->node, &policy);
+    result = assign(vm, options, eventfd_id, address);
+    memory_policy_pop(&policy);
+    return result;
 }
 
 /* ---- deassign ---------------------------------------------------------------------------- */

@@ -152,7 +152,7 @@ static int plan_make(const struct reload *reload, const struct config *next, str
             continue;
         if (client)
             plan_leaver(plan, client);
-        result = topology_create_device(to, &planned->device);
+        result = topology_create_device(reload->topology, to, &planned->device);
     }
     for (size_t i = 0; i < old->client_count && result == 0; i++) {
         const char *vm_name = old->vms[old->clients[i].vm].name;

@@ -7,6 +7,7 @@
 #include "server/irqfd.h"
 #include "server/log.h"
 #include "server/report.h"
+#include "server/residence.h"
 #include "server/stream.h"
 #include "server/vm_client.h"
 
@@ -54,10 +55,14 @@ struct poller_status {
     uint64_t sweeps;
     uint64_t requests; /* handled here */
     double busy_share; /* 0..1, since the last call */
+    uint64_t node;     /* NUMA node of its CPU */
+    bool is_resident;  /* all it touches lies there */
 };
 
-static struct poller_status read_poller(struct topology_poller *poller)
+static struct poller_status read_poller(const struct topology *topology, size_t poller_index)
 {
+    struct topology_poller *poller = &topology->pollers[poller_index];
+    int node = memory_node_of_cpu(poller->cpu);
     struct poller_figures figures = poller_figures(poller->poller);
     uint64_t now = ticks_now();
     uint64_t elapsed = now - poller->last_ticks;
@@ -66,6 +71,9 @@ static struct poller_status read_poller(struct topology_poller *poller)
         .requests = figures.requests,
         .busy_share =
             elapsed ? (double)(figures.busy_ticks - poller->last.busy_ticks) / (double)elapsed : 0,
+        .node = node == MEMORY_ANY_NODE ? 0 : (uint64_t)node,
+        .is_resident =
+            residence_count_strays(topology, poller_index, memory_check_node, false) == 0,
     };
     poller->last = figures;
     poller->last_ticks = now;
@@ -128,7 +136,7 @@ static void report_pollers(struct topology *topology, struct report *array)
 {
     for (size_t i = 0; i < topology->poller_count; i++) {
         struct topology_poller *poller = &topology->pollers[i];
-        struct poller_status status = read_poller(poller);
+        struct poller_status status = read_poller(topology, i);
         struct report *object = report_append_object(array);
         report_add_text(object, "name", poller->name);
         report_add_number(object, "cpu", poller->cpu);
@@ -136,6 +144,9 @@ static void report_pollers(struct topology *topology, struct report *array)
         report_add_bool(object, "sandbox", poller->sandbox != NULL);
         report_add_bool(object, "isolated",
                         placement_is_isolated(topology->placement, poller->cpu));
+        report_add_number(object, "node", status.node);
+        report_add_bool(object, "memory_on_node", status.is_resident);
+        report_add_number(object, "faults", poller->faults);
         report_add_number(object, "sweeps", status.sweeps);
         report_add_number(object, "requests", status.requests);
         report_add_real(object, "busy", status.busy_share);
@@ -191,6 +202,7 @@ static void report_client(const struct topology *topology, const struct vm *vm,
 
 char *status_json(struct topology *topology)
 {
+    topology_look_at_faults(topology);
     struct report *root = report_create();
     report_add_text(root, "version", IOREQD_VERSION);
     report_add_number(root, "ticks_per_second", ticks_per_second());
@@ -213,15 +225,18 @@ char *status_json(struct topology *topology)
 
 static void print_pollers(struct topology *topology, FILE *out)
 {
-    fprintf(out, "%-15s %4s %-6s %-8s %14s %12s %8s\n", "POLLER", "CPU", "IDLE", "SANDBOX",
-            "SWEEPS", "REQUESTS", "BUSY");
+    fprintf(out, "%-15s %4s %4s %-6s %-8s %14s %12s %8s %7s\n", "POLLER", "CPU", "NODE", "IDLE",
+            "SANDBOX", "SWEEPS", "REQUESTS", "BUSY", "FAULTS");
     for (size_t i = 0; i < topology->poller_count; i++) {
         struct topology_poller *poller = &topology->pollers[i];
-        struct poller_status status = read_poller(poller);
-        fprintf(out, "%-15s %4u %-6s %-8s %14llu %12llu %7.2f%%\n", poller->name, poller->cpu,
-                idle_name(poller->idle), poller->sandbox ? "armed" : "off",
-                (unsigned long long)status.sweeps, (unsigned long long)status.requests,
-                100 * status.busy_share);
+        struct poller_status status = read_poller(topology, i);
+        fprintf(out, "%-15s %4u %4llu %-6s %-8s %14llu %12llu %7.2f%% %7llu\n", poller->name,
+                poller->cpu, (unsigned long long)status.node, idle_name(poller->idle),
+                poller->sandbox ? "armed" : "off", (unsigned long long)status.sweeps,
+                (unsigned long long)status.requests, 100 * status.busy_share,
+                (unsigned long long)poller->faults);
+        if (!status.is_resident)
+            fprintf(out, "  some of its memory lies on another NUMA node, or is not locked\n");
     }
 }
 
@@ -304,6 +319,7 @@ char *status_text(struct topology *topology)
     FILE *out = open_memstream(&text, &length);
     if (!out)
         return NULL;
+    topology_look_at_faults(topology);
     print_pollers(topology, out);
     print_vms(topology, out);
     print_clients(topology, out);

@@ -88,10 +88,14 @@ int topology_build_device(const struct config_client *from, struct device **devi
     return result;
 }
 
-int topology_create_device(const struct config_client *from, struct device **device)
+int topology_create_device(const struct topology *topology, const struct config_client *from,
+                           struct device **device)
 {
     char error[TOPOLOGY_REASON_BYTES];
+    struct memory_policy policy; /* what a device allocates is for its poller to touch */
+    memory_policy_push(memory_node_of_cpu(topology->pollers[from->poller].cpu), &policy);
     int result = topology_build_device(from, device, error, sizeof(error));
+    memory_policy_pop(&policy);
     if (result < 0)
         log_error("client %s: %s: %s", from->name, device_kinds[from->device]->name, error);
     return result;
@@ -203,7 +207,7 @@ static int populate_vm(struct topology *topology, const struct config *config, s
         struct vm_client *client;
         if (config->clients[i].vm != vm_index)
             continue;
-        result = topology_create_device(&config->clients[i], &device);
+        result = topology_create_device(topology, &config->clients[i], &device);
         if (result < 0)
             return result;
         result = topology_create_client(vm, &config->clients[i], device, &client);

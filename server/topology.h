@@ -39,6 +39,8 @@ struct topology_poller {
     enum poller_idle idle;
     struct poller_figures last; /* at the last status call, and when that was */
     uint64_t last_ticks;
+    uint64_t faults;      /* page faults since it began to poll, as of topology_look_at_faults */
+    uint64_t faults_seen; /* by events.c */
 };
 
 #define TOPOLOGY_VMS_MAX      64u
@@ -76,7 +78,8 @@ int topology_create(const struct config *config, struct placement *placement,
 /* A VM, a device, a client, as the configuration describes them; errors are told on stderr. Ranges
  * go in together, by topology_apply_ranges. device is the client's after success. */
 int topology_create_vm(struct topology *topology, const struct config_vm *from, struct vm **vm);
-int topology_create_device(const struct config_client *from, struct device **device);
+int topology_create_device(const struct topology *topology, const struct config_client *from,
+                           struct device **device);
 /* The same without a word on stderr: why it failed goes to error [error_bytes]. */
 int topology_build_device(const struct config_client *from, struct device **device, char *error,
                           size_t error_bytes);
@@ -94,14 +97,22 @@ int topology_check_ranges(const struct vm *vm, const struct config *config);
  */
 int topology_populate(struct topology *topology, const struct config *config);
 
+/* Says on stderr what will hurt the latency of pollers that are where these are, each in a line
+ * with its remedy (advice.h). */
+void topology_advise(const struct topology *topology, const struct machine_facts *facts);
+
 /* Binds the calling thread, which is control, to its CPU and starts the notifier and every poller on
- * theirs. What will hurt latency is said here. */
+ * theirs. What will hurt latency is said here; memory of theirs that lies on a node that is not
+ * theirs too. */
 int topology_start(struct topology *topology);
+
+/* Reads how many page faults each poller took since it began to poll. */
+void topology_look_at_faults(struct topology *topology);
 
 /* Every few milliseconds: VM resets that are under way. */
 void topology_poll(struct topology *topology);
 
-/* Once a second: pages that a poller has yet to let go of. */
+/* Once a second: pages that a poller has yet to let go of, and page faults. */
 void topology_tick(struct topology *topology);
 
 /* Takes on no more requests, waits up to settle_ns for those in flight, completes the rest with

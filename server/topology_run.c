@@ -5,6 +5,8 @@
 #include "pollers/notifier.h"
 #include "pollers/ticks.h"
 #include "server/log.h"
+#include "server/residence.h"
+#include "server/thread_faults.h"
 
 #include <errno.h>
 #include <string.h>
@@ -21,6 +23,12 @@ static void warn_of_what_hurts(const struct topology *topology)
     }
     if (!ticks_are_invariant())
         log_warning("the time-stamp counter is not invariant: latencies are approximate");
+}
+
+static void tell_strays(const struct topology *topology)
+{
+    for (size_t i = 0; i < topology->poller_count; i++)
+        residence_count_strays(topology, i, memory_check_node, true);
 }
 
 int topology_start(struct topology *topology)
@@ -50,7 +58,19 @@ int topology_start(struct topology *topology)
         }
         poller->last_ticks = ticks_now();
     }
+    tell_strays(topology);
     return 0;
+}
+
+void topology_look_at_faults(struct topology *topology)
+{
+    for (size_t i = 0; i < topology->poller_count; i++) {
+        struct topology_poller *poller = &topology->pollers[i];
+        struct poller_thread thread = poller_thread(poller->poller);
+        uint64_t faults;
+        if (thread.id && thread_faults_read(thread.id, &faults) == 0)
+            poller->faults = faults - thread.faults_before;
+    }
 }
 
 static uint32_t count_in_flight(const struct topology *topology)
@@ -118,4 +138,5 @@ void topology_tick(struct topology *topology)
 {
     for (size_t i = 0; i < topology->vm_count; i++)
         vm_detach_again(topology->vms[i]);
+    topology_look_at_faults(topology);
 }

@@ -6,6 +6,7 @@
 #include "server/ioeventfd.h"
 #include "server/irqfd.h"
 #include "server/log.h"
+#include "server/residence.h"
 #include "server/topology.h"
 #include "server/vm_client.h"
 
@@ -206,7 +207,10 @@ int vm_attach(struct vm *vm, pid_t pid, int *descriptor)
         return -EEXIST;
     if (vm->is_stuck || vm->is_detaching)
         return -ETIMEDOUT;
+    struct memory_policy policy;
+    memory_policy_push(vm->node, &policy);
     int result = source_memfd_open(&vm->source);
+    memory_policy_pop(&policy);
     if (result < 0)
         return result;
     result = reset_devices(vm);
@@ -219,6 +223,7 @@ int vm_attach(struct vm *vm, pid_t pid, int *descriptor)
     }
     vm->is_attached = true;
     vm->requester_pid = pid;
+    residence_tell_page(vm, memory_check_node);
     *descriptor = vm->source.descriptor;
     return 0;
 }

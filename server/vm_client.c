@@ -20,6 +20,21 @@
  * still lie in it. */
 #define INBOX_CAPACITY 64
 
+/* All of a client that a poller touches, its device apart, in one allocation on the node of the
+ * poller it lives on: few pages to lock, and one place to look at. */
+struct client_block {
+    struct vm_client client;
+    _Alignas(64) struct histogram latency;
+    _Alignas(INBOX_ALIGN_BYTES) unsigned char rest[]; /* struct external, or an inbox, or nothing */
+};
+
+static size_t rest_size_bytes(const struct vm *vm, const struct vm_client_options *options)
+{
+    if (options->is_external)
+        return sizeof(struct external);
+    return options->poller_index == vm->poller_index ? 0 : inbox_size_bytes(INBOX_CAPACITY);
+}
+
 /* ---- a handler as a device --------------------------------------------------------------- */
 
 struct handler_device {
@@ -105,37 +120,31 @@ static void client_free(struct vm_client *client, bool with_device)
     struct device *device = client->client.device;
     if (device && (with_device || device->ops == &handler_ops))
         device->ops->destroy(device);
-    memory_free(client->client.external, sizeof(*client->client.external));
-    memory_free(client->inbox_memory, inbox_size_bytes(INBOX_CAPACITY));
-    memory_free(client->latency, sizeof(*client->latency));
     free(client->ranges);
-    free(client);
+    memory_free(client, client->size_bytes);
 }
 
-static int client_build(struct vm_client *client, const struct vm_client_options *options)
+static int client_build(struct client_block *block, const struct vm_client_options *options)
 {
+    struct vm_client *client = &block->client;
     struct vm *vm = client->vm;
     const struct topology_poller *home = &vm->topology->pollers[options->poller_index];
-    int node = memory_node_of_cpu(home->cpu);
     client->poller = options->is_external ? vm->poller : home->poller;
     client->poller_index = options->is_external ? vm->poller_index : options->poller_index;
     snprintf(client->client.name, sizeof(client->client.name), "%s", options->name);
     client->client.broken_after = options->broken_after;
     client->client.device = options->handle ? handler_create(options) : options->device;
-    client->latency = memory_allocate(sizeof(*client->latency), node);
+    client->latency = &block->latency;
     client->client.latency = client->latency;
-    if (!client->latency || (!options->is_external && !client->client.device))
-        return -ENOMEM;
     if (options->is_external) {
-        client->client.external = memory_allocate(sizeof(*client->client.external), node);
-        return client->client.external ? 0 : -ENOMEM;
+        client->client.external = (struct external *)(void *)block->rest;
+        return 0;
     }
+    if (!client->client.device)
+        return -ENOMEM;
     if (client->poller == vm->poller)
         return 0;
-    client->inbox_memory = memory_allocate(inbox_size_bytes(INBOX_CAPACITY), node);
-    if (!client->inbox_memory)
-        return -ENOMEM;
-    client->client.inbox = inbox_init(client->inbox_memory, INBOX_CAPACITY);
+    client->client.inbox = inbox_init(block->rest, INBOX_CAPACITY);
     return poller_add_inbox(client->poller, &client->client, vm->page);
 }
 
@@ -145,11 +154,15 @@ int vm_client_create(struct vm *vm, const struct vm_client_options *options,
     int result = check_options(vm, options);
     if (result < 0)
         return result;
-    struct vm_client *created = calloc(1, sizeof(*created));
-    if (!created)
+    size_t size_bytes = sizeof(struct client_block) + rest_size_bytes(vm, options);
+    uint32_t home_cpu = vm->topology->pollers[options->poller_index].cpu;
+    struct client_block *block = memory_allocate(size_bytes, memory_node_of_cpu(home_cpu));
+    if (!block)
         return -ENOMEM;
+    struct vm_client *created = &block->client;
     created->vm = vm;
-    result = client_build(created, options);
+    created->size_bytes = size_bytes;
+    result = client_build(block, options);
     if (result == 0 && created->client.device && created->client.device->ops->reset)
         created->client.device->ops->reset(created->client.device); /* nothing leads there yet */
     if (result == 0 && options->is_default) {

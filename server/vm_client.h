@@ -46,8 +46,8 @@ struct vm_client {
     struct vm *vm;
     struct poller *poller; /* where it lives */
     uint32_t poller_index;
-    void *inbox_memory; /* NULL: lives on the sweeping poller, or is external */
-    struct histogram *latency;
+    size_t size_bytes;           /* of the allocation that begins here */
+    struct histogram *latency;   /* in there too, as is the inbox */
     struct router_range *ranges; /* [range_count] */
     size_t range_count;
     uint32_t next_range_index;

@@ -32,6 +32,9 @@ struct scene {
     struct world world;
     struct vm *vm;
     struct stuck_device device;
+    /* What the client holds is reached through a mapping, where the leak checker does not look. */
+    struct device *handler;
+    struct router_range *ranges;
 };
 
 static void scene_create(struct scene *scene, uint32_t stuck_poller, struct sandbox *sandbox)
@@ -51,6 +54,8 @@ static void scene_create(struct scene *scene, uint32_t stuck_poller, struct sand
                                               .context = &scene->device};
     assert_int_equal(vm_client_create(scene->vm, &options, &client), 0);
     world_range(client, REQUEST_MMIO, WORLD_MMIO, WORLD_MMIO + 0xfff);
+    scene->handler = client->client.device;
+    scene->ranges = client->ranges;
     world_start(&scene->world);
     world_ask(scene->vm, 0, world_read(REQUEST_MMIO, WORLD_MMIO, 4));
     while (!atomic_load(&scene->device.has_begun))
@@ -61,27 +66,28 @@ static void scene_create(struct scene *scene, uint32_t stuck_poller, struct sand
 static void settling_ends_although_a_device_never_returns(void **state)
 {
     (void)state;
+    static struct scene scenes[2]; /* of a poller that stands still for good the scene stays */
     for (uint32_t stuck_poller = 0; stuck_poller < 2; stuck_poller++) {
-        struct scene scene;
-        scene_create(&scene, stuck_poller, NULL);
-        assert_int_equal(topology_settle(&scene.world.topology), -ETIMEDOUT);
-        assert_int_equal(world_state(scene.vm, 0), SLOT_COMPLETE);
-        assert_int_equal(world_value(scene.vm, 0) & 0xffffffff, 0xffffffff);
-        assert_false(poller_is_gone(scene.world.pollers[stuck_poller].poller));
-        world_set_state(scene.vm, 0, SLOT_FREE);
-        atomic_store(&scene.device.is_over, true);
+        struct scene *scene = &scenes[stuck_poller];
+        scene_create(scene, stuck_poller, NULL);
+        assert_int_equal(topology_settle(&scene->world.topology), -ETIMEDOUT);
+        assert_int_equal(world_state(scene->vm, 0), SLOT_COMPLETE);
+        assert_int_equal(world_value(scene->vm, 0) & 0xffffffff, 0xffffffff);
+        assert_false(poller_is_gone(scene->world.pollers[stuck_poller].poller));
+        world_set_state(scene->vm, 0, SLOT_FREE);
+        atomic_store(&scene->device.is_over, true);
         /* The poller that swept the page stands still for good; what it can reach is left to the end
          * of the process. */
         if (stuck_poller == 0) {
-            assert_int_equal(poller_stop(scene.world.pollers[1].poller, VM_CALL_TIMEOUT_NS), 0);
-            assert_int_equal(world_state(scene.vm, 0), SLOT_FREE);
+            assert_int_equal(poller_stop(scene->world.pollers[1].poller, VM_CALL_TIMEOUT_NS), 0);
+            assert_int_equal(world_state(scene->vm, 0), SLOT_FREE);
             continue;
         }
-        assert_true(poller_is_gone(scene.world.pollers[0].poller));
-        while (poller_stop(scene.world.pollers[stuck_poller].poller, VM_CALL_TIMEOUT_NS) < 0)
+        assert_true(poller_is_gone(scene->world.pollers[0].poller));
+        while (poller_stop(scene->world.pollers[stuck_poller].poller, VM_CALL_TIMEOUT_NS) < 0)
             sched_yield();
-        assert_int_equal(world_state(scene.vm, 0), SLOT_FREE); /* the late answer is nobody's */
-        world_destroy(&scene.world);
+        assert_int_equal(world_state(scene->vm, 0), SLOT_FREE); /* the late answer is nobody's */
+        world_destroy(&scene->world);
     }
 }
 
