@@ -22,7 +22,8 @@ static const char usage[] =
     "Serves the I/O requests of guests from user space, by polling their shared request pages.\n"
     "\n"
     "  -c, --config FILE   configuration (see config/ioreqd.yaml, which holds every key)\n"
-    "      --check         only check FILE; every problem is shown as file:line:column\n"
+    "      --check         only check FILE; every problem is shown as file:line:column, and what\n"
+    "                      this machine will make slow\n"
     "  -s, --socket PATH   listen there instead of where the configuration says\n"
     "      --help-config   describe every key of the configuration\n"
     "  -h, --help          show this\n"
@@ -116,6 +117,18 @@ static int serve(const struct config *config, struct placement *placement,
     return result;
 }
 
+/* What would hurt if this were started, where its pollers would be. Changes no exit code. */
+static void advise(const struct config *config, struct placement *placement,
+                   const struct machine_facts *facts)
+{
+    struct topology *topology = NULL;
+    if (topology_create(config, placement, &topology) == 0) {
+        thread_plan_log(topology->plan);
+        topology_advise(topology, facts);
+    }
+    topology_destroy(topology);
+}
+
 static int check_and_serve(const struct arguments *arguments, struct config *config,
                            const struct config_device_kind *kinds, size_t kind_count)
 {
@@ -131,6 +144,8 @@ static int check_and_serve(const struct arguments *arguments, struct config *con
     topology_check(config, placement, &facts);
     if (config->problem_count == 0 && !arguments->check_only)
         return serve(config, placement, kinds, kind_count) < 0 ? EXIT_FAILED : EXIT_OK;
+    if (config->problem_count == 0)
+        advise(config, placement, &facts);
     placement_close(placement);
     if (config->problem_count > 0)
         return EXIT_USAGE;

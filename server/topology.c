@@ -239,6 +239,8 @@ int topology_create(const struct config *config, struct placement *placement,
         return -ENOMEM;
     created->placement = placement;
     created->settle_ns = config->server.settle_ns;
+    created->locks_memory = config->server.lock_memory;
+    created->wants_cpu_latency = config->server.cpu_dma_latency == CONFIG_CPU_DMA_LATENCY_HOLD;
     created->pollers = calloc(config->poller_count, sizeof(*created->pollers));
     int result = created->pollers ? notifier_create(&created->notifier) : -ENOMEM;
     if (result == 0)

@@ -23,6 +23,8 @@
 
 #include "config/config.h"
 #include "pollers/placement.h"
+#include "server/cpu_latency.h"
+#include "server/machine_facts.h"
 #include "server/thread_plan.h"
 #include "server/vm.h"
 
@@ -55,14 +57,11 @@ struct topology {
     struct vm *vms[TOPOLOGY_VMS_MAX]; /* [vm_count] */
     size_t vm_count;
     uint64_t settle_ns; /* what a client gets at the end, see topology_settle */
+    bool locks_memory;
+    bool wants_cpu_latency;         /* held while a poller spins or pauses */
+    struct cpu_latency cpu_latency; /* from the start to topology_settle */
     bool is_started;
 };
-
-/* What the machine has to say about the configuration; kept apart so that a test can invent it. */
-struct machine_facts {
-    bool tsc_is_invariant;
-};
-struct machine_facts machine_facts_read(void);
 
 /* topology_check.c. Reports (config_report), before anything starts: every CPU that is not to be
  * had; a sandbox where it cannot work; of every sound client a device that cannot be built and a

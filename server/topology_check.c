@@ -3,7 +3,6 @@
 #include "server/topology.h"
 
 #include "clients/device.h"
-#include "pollers/ticks.h"
 #include "server/stream.h"
 
 #include <limits.h>
@@ -11,11 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-
-struct machine_facts machine_facts_read(void)
-{
-    return (struct machine_facts){.tsc_is_invariant = ticks_are_invariant()};
-}
 
 static void check_pollers(struct config *config, const struct machine_facts *facts)
 {

@@ -4,25 +4,63 @@
 
 #include "pollers/notifier.h"
 #include "pollers/ticks.h"
+#include "server/advice.h"
 #include "server/log.h"
 #include "server/residence.h"
 #include "server/thread_faults.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-static void warn_of_what_hurts(const struct topology *topology)
+/* It keeps its CPU while there is nothing to do. */
+static bool is_busy(const struct topology_poller *poller)
 {
-    for (size_t i = 0; i < topology->poller_count; i++) {
-        const struct topology_poller *poller = &topology->pollers[i];
-        if (!placement_is_isolated(topology->placement, poller->cpu))
-            log_info("poller %s: CPU %u is not isolated; other threads may interrupt it (kernel "
-                     "argument isolcpus=%u)",
-                     poller->name, poller->cpu, poller->cpu);
+    return poller->idle == POLLER_IDLE_SPIN || poller->idle == POLLER_IDLE_PAUSE;
+}
+
+static void say_advice(void *context, bool is_warning, const char *line)
+{
+    (void)context;
+    if (is_warning)
+        log_warning("%s", line);
+    else
+        log_info("%s", line);
+}
+
+void topology_advise(const struct topology *topology, const struct machine_facts *facts)
+{
+    struct advice_poller *pollers = calloc(topology->poller_count, sizeof(*pollers));
+    if (!pollers)
+        return;
+    for (size_t i = 0; i < topology->poller_count; i++)
+        pollers[i] = (struct advice_poller){
+            .name = topology->pollers[i].name,
+            .cpu = topology->pollers[i].cpu,
+            .is_busy = is_busy(&topology->pollers[i]),
+            .facts = machine_cpu_facts_read_at("", topology->pollers[i].cpu),
+        };
+    const struct advice_case advised = {
+        .machine = facts,
+        .pollers = pollers,
+        .poller_count = topology->poller_count,
+        .locks_memory = topology->locks_memory,
+        .wants_cpu_latency = topology->wants_cpu_latency,
+    };
+    advice_give(&advised, say_advice, NULL);
+    free(pollers);
+}
+
+/* What cannot be held is part of the advice. */
+static void hold_cpu_latency(struct topology *topology, struct machine_facts *facts)
+{
+    for (size_t i = 0; topology->wants_cpu_latency && i < topology->poller_count; i++) {
+        if (!is_busy(&topology->pollers[i]))
+            continue;
+        facts->cpu_latency_error = -cpu_latency_hold(&topology->cpu_latency, CPU_LATENCY_PATH);
+        return;
     }
-    if (!ticks_are_invariant())
-        log_warning("the time-stamp counter is not invariant: latencies are approximate");
 }
 
 static void tell_strays(const struct topology *topology)
@@ -34,7 +72,9 @@ static void tell_strays(const struct topology *topology)
 int topology_start(struct topology *topology)
 {
     thread_plan_log(topology->plan);
-    warn_of_what_hurts(topology);
+    struct machine_facts facts = machine_facts_read();
+    hold_cpu_latency(topology, &facts);
+    topology_advise(topology, &facts);
     topology->is_started = true;
     int result = placement_bind_self(topology->placement, topology->plan->control->cpu);
     if (result < 0) {
@@ -124,6 +164,7 @@ int topology_settle(struct topology *topology)
         result = -ETIMEDOUT;
     }
     settle_stuck(topology);
+    cpu_latency_release(&topology->cpu_latency);
     notifier_stop(topology->notifier); /* the doorbells that were answered have rung */
     return result;
 }
