@@ -37,7 +37,9 @@ void arena_fini(struct arena *arena)
         free(arena->chunks);
         arena->chunks = older;
     }
-    arena_init(arena, arena->limit_bytes);
+    *arena = (struct arena){.chunk_bytes = ARENA_CHUNK_BYTES,
+                            .limit_bytes = arena->limit_bytes,
+                            .beside = arena->beside};
 }
 
 static bool arena_grow(struct arena *arena, size_t wanted_bytes)
@@ -45,7 +47,8 @@ static bool arena_grow(struct arena *arena, size_t wanted_bytes)
     size_t bytes = wanted_bytes;
     if (ARENA_SHARES_CHUNKS && bytes < arena->chunk_bytes)
         bytes = arena->chunk_bytes;
-    size_t room = arena->limit_bytes - arena->taken_bytes;
+    size_t taken_bytes = arena->taken_bytes + (arena->beside ? arena->beside->taken_bytes : 0);
+    size_t room = arena->limit_bytes - taken_bytes;
     if (bytes > room)
         bytes = room; /* the last chunk is as large as the limit still allows */
     if (bytes < wanted_bytes)

@@ -25,6 +25,7 @@ struct arena {
     size_t chunk_bytes;
     size_t taken_bytes;
     size_t limit_bytes;
+    const struct arena *beside; /* what it takes counts against the limit too; NULL: none */
     bool failed;
 };
 

@@ -65,20 +65,20 @@ const struct schema_key *device_options_keys(struct arena *arena,
     return translate(arena, kind->options, kind->option_count, 0);
 }
 
-static const struct config_value *convert(struct arena *arena, const struct schema_key *keys,
+static const struct config_value *convert(struct load *load, const struct schema_key *keys,
                                           size_t key_count, const struct schema_value *values)
 {
-    struct config_value *converted = arena_alloc(arena, key_count, sizeof(*converted));
+    struct config_value *converted = arena_alloc(&load->arena, key_count, sizeof(*converted));
     for (size_t i = 0; converted && i < key_count; i++) {
         converted[i].number = values[i].number;
-        converted[i].string = values[i].string;
+        converted[i].string = load_keep_text(load, values[i].string);
         converted[i].mark = values[i].mark;
         size_t count = values[i].record_count;
         if (count == 0)
             continue;
-        const struct config_value **records = arena_alloc(arena, count, sizeof(*records));
+        const struct config_value **records = arena_alloc(&load->arena, count, sizeof(*records));
         for (size_t record = 0; records && record < count; record++) {
-            records[record] = convert(arena, keys[i].fields, keys[i].field_count,
+            records[record] = convert(load, keys[i].fields, keys[i].field_count,
                                       values[i].records[record].values);
             if (!records[record])
                 return NULL;
@@ -100,5 +100,5 @@ const struct config_value *device_options_read(struct load *load, uint32_t kind,
     const struct schema_value *values =
         schema_read(&load->context, "options", keys, key_count,
                     options->is_valid ? options->node : NULL, client_mark);
-    return values ? convert(&load->arena, keys, key_count, values) : NULL;
+    return values ? convert(load, keys, key_count, values) : NULL;
 }

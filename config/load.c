@@ -16,6 +16,9 @@ static struct load *load_create(const char *path, const struct config_device_kin
     if (!load)
         return NULL;
     arena_init(&load->arena, memory_bytes_max);
+    arena_init(&load->scratch, memory_bytes_max);
+    load->arena.beside = &load->scratch;
+    load->scratch.beside = &load->arena;
     load->problems.path = arena_copy_text(&load->arena, path, strlen(path));
     if (!load->problems.path) {
         arena_fini(&load->arena);
@@ -24,7 +27,7 @@ static struct load *load_create(const char *path, const struct config_device_kin
     }
     load->problems.arena = &load->arena;
     load->problems.stream = stream;
-    load->context = (struct schema_context){.arena = &load->arena, .problems = &load->problems};
+    load->context = (struct schema_context){.arena = &load->scratch, .problems = &load->problems};
     load->config.path = load->problems.path;
     load->config.report = stream;
     load->kinds = kinds;
@@ -35,17 +38,23 @@ static struct load *load_create(const char *path, const struct config_device_kin
 static void load_destroy(struct load *load)
 {
     input_fini(&load->input);
+    arena_fini(&load->scratch);
     arena_fini(&load->arena);
     free(load);
 }
 
+const char *load_keep_text(struct load *load, const char *text)
+{
+    return text ? arena_copy_text(&load->arena, text, strlen(text)) : NULL;
+}
+
 static int prepare_kinds(struct load *load)
 {
-    const struct schema_key **keys = arena_alloc(&load->arena, load->kind_count, sizeof(*keys));
+    const struct schema_key **keys = arena_alloc(&load->scratch, load->kind_count, sizeof(*keys));
     if (!keys)
         return -ENOMEM;
     for (size_t i = 0; i < load->kind_count; i++) {
-        keys[i] = device_options_keys(&load->arena, &load->kinds[i]);
+        keys[i] = device_options_keys(&load->scratch, &load->kinds[i]);
         if (!keys[i])
             return -ENOMEM;
     }
@@ -92,7 +101,7 @@ static int load_input(struct load *load, const struct fragment *fragment)
         return 0;
     }
     const struct document_node *root;
-    int error = document_parse(&load->input, &load->arena, &load->problems, &root);
+    int error = document_parse(&load->input, &load->scratch, &load->problems, &root);
     if (error)
         return error == -EINVAL ? 0 : error;
     if (!root || root->kind != DOCUMENT_MAPPING) {
@@ -132,8 +141,9 @@ static void find_sound_clients(struct load *load)
 /* Hands *config over, or destroys load. */
 static int load_finish(struct load *load, int error, struct config **config)
 {
-    if (load->arena.failed)
+    if (load->arena.failed || load->scratch.failed)
         error = -ENOMEM;
+    arena_fini(&load->scratch);
     find_sound_clients(load);
     problems_flush(&load->problems);
     if (error) {

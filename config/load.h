@@ -7,7 +7,8 @@
  *          the table of its section and sections_build_vm or sections_build_client.
  * Threads: control thread.
  * Memory:  struct load owns everything struct config points to; config is its first member, so
- *          that config_report and config_destroy find the rest.
+ *          that config_report and config_destroy find the rest. Texts of the document that config
+ *          keeps are copied (load_keep_text).
  * Errors:  problems go to `problems`; functions that return int give 0 or -ENOMEM.
  * Source:  none.
  */
@@ -17,14 +18,15 @@
 #include "config/config.h"
 #include "config/schema.h"
 
-/* Twice what 65,536 ranges need. */
+/* Of both arenas together; twice what 65,536 ranges need. */
 #define LOAD_MEMORY_BYTES_MAX ((size_t)128 << 20)
 
 #define LOAD_NO_INDEX UINT32_MAX /* a reference that could not be resolved */
 
 struct load {
     struct config config;
-    struct arena arena;
+    struct arena arena;   /* what config and later reports need, for as long as they live */
+    struct arena scratch; /* the document and its values, gone when the load ends: most of it */
     struct input input;
     struct problems problems;
     struct schema_context context;
@@ -37,6 +39,9 @@ struct load {
 int load_bytes(const char *name, const void *bytes, size_t size_bytes,
                const struct config_device_kind *kinds, size_t kind_count, FILE *report,
                size_t memory_bytes_max, struct config **config);
+
+/* A copy of text, a schema value's, that lives as long as config; NULL stays NULL. */
+const char *load_keep_text(struct load *load, const char *text);
 
 /* sections.c: fills load->config from the values [FILE_ROWS] of the file's top level. */
 int sections_build(struct load *load, const struct schema_value *values);

@@ -188,7 +188,7 @@ int ranges_check(struct load *load, uint32_t index, const struct config_vm *vm)
     size_t count = 0;
     for (size_t i = 0; i < config->client_count; i++)
         count += config->clients[i].vm == index ? config->clients[i].range_count : 0;
-    struct placed_range *placed = arena_alloc(&load->arena, count, sizeof(*placed));
+    struct placed_range *placed = arena_alloc(&load->scratch, count, sizeof(*placed));
     if (!placed)
         return -ENOMEM;
     size_t filled = 0;

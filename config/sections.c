@@ -20,7 +20,7 @@ struct names {
 static int names_take(struct load *load, const struct schema_value *section, size_t row,
                       const char *what, struct names *names)
 {
-    const char **texts = arena_alloc(&load->arena, section->record_count, sizeof(*texts));
+    const char **texts = arena_alloc(&load->scratch, section->record_count, sizeof(*texts));
     if (!texts)
         return -ENOMEM;
     for (size_t i = 0; i < section->record_count; i++) {
@@ -96,7 +96,7 @@ static int server_build(struct load *load, const struct schema_value *section)
     for (size_t i = 0; i < uids->record_count; i++)
         allowed[i] = (uint32_t)uids->records[i].values[0].number;
     load->config.server = (struct config_server){
-        .socket = values[SERVER_SOCKET].string,
+        .socket = load_keep_text(load, values[SERVER_SOCKET].string),
         .lock_memory = values[SERVER_LOCK_MEMORY].number != 0,
         .settle_ns = values[SERVER_SETTLE].number,
         .cpu_dma_latency = (enum config_cpu_dma_latency)values[SERVER_CPU_DMA_LATENCY].number,
@@ -121,7 +121,7 @@ static int pollers_build(struct load *load, const struct schema_value *section)
     for (size_t i = 0; i < section->record_count; i++) {
         const struct schema_value *values = section->records[i].values;
         pollers[i] = (struct config_poller){
-            .name = values[POLLER_NAME].string,
+            .name = load_keep_text(load, values[POLLER_NAME].string),
             .cpu = cpu_of(&values[POLLER_CPU]),
             .idle = (enum config_idle)values[POLLER_IDLE].number,
             .idle_spins = (uint32_t)values[POLLER_IDLE_SPINS].number,
@@ -149,7 +149,7 @@ static int vm_build(struct load *load, const struct schema_record *record,
     if (cpu_count > 0)
         cpu_list_read(list->string, cpus, &cpu_count);
     *vm = (struct config_vm){
-        .name = values[VM_NAME].string,
+        .name = load_keep_text(load, values[VM_NAME].string),
         .vcpus = (uint32_t)values[VM_VCPUS].number,
         .source = (enum config_source)values[VM_SOURCE].number,
         .poller = resolve(load, "poller", &values[VM_POLLER], pollers),
@@ -187,7 +187,7 @@ static int client_build(struct load *load, const struct schema_record *record,
 {
     const struct schema_value *values = record->values;
     *client = (struct config_client){
-        .name = values[CLIENT_NAME].string,
+        .name = load_keep_text(load, values[CLIENT_NAME].string),
         .vm = resolve(load, "vm", &values[CLIENT_VM], vms),
         .poller = CONFIG_POLLER_OF_VM,
         .broken_after = values[CLIENT_BROKEN_AFTER].number,
@@ -222,7 +222,7 @@ static void check_client_counts(struct load *load)
 
 static int kind_names_take(struct load *load, struct names *kinds)
 {
-    const char **texts = arena_alloc(&load->arena, load->kind_count, sizeof(*texts));
+    const char **texts = arena_alloc(&load->scratch, load->kind_count, sizeof(*texts));
     if (!texts)
         return -ENOMEM;
     for (size_t i = 0; i < load->kind_count; i++)

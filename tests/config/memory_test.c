@@ -86,10 +86,39 @@ static void arena_refuses_sizes_that_wrap(void **state)
     arena_fini(&arena);
 }
 
+#define RANGES 10000u
+
+static void what_a_load_keeps_is_little_more_than_its_ranges(void **state)
+{
+    (void)state;
+    char *text = NULL;
+    size_t text_bytes = 0;
+    FILE *stream = open_memstream(&text, &text_bytes);
+    assert_non_null(stream);
+    fputs("pollers: [{name: a}]\nvms: [{name: g, vcpus: 1, poller: a}]\nclients:\n"
+          "  - name: d\n    vm: g\n    device: plain\n    ranges:\n",
+          stream);
+    for (unsigned i = 0; i < RANGES; i++)
+        fprintf(stream, "      - {type: mmio, first: %u, last: %u}\n", i * 8, i * 8 + 7);
+    fclose(stream);
+    struct config *config = NULL;
+    assert_int_equal(
+        config_load_bytes("r.yaml", text, text_bytes, kinds, KIND_COUNT, NULL, &config), 0);
+    memset(text, 0xff, text_bytes); /* nothing of it is looked at any more */
+    free(text);
+    const struct load *load = (const struct load *)config;
+    assert_int_equal(load->scratch.taken_bytes, 0);
+    assert_true(load->arena.taken_bytes < RANGES * sizeof(struct config_range) + 65536);
+    assert_string_equal(config->clients[0].name, "d");
+    assert_int_equal(config->clients[0].ranges[RANGES - 1].last, RANGES * 8 - 1);
+    config_destroy(config);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(too_little_memory_is_refused_at_every_step),
+        cmocka_unit_test(what_a_load_keeps_is_little_more_than_its_ranges),
         cmocka_unit_test(arena_counts_no_more_than_its_limit),
         cmocka_unit_test(arena_refuses_sizes_that_wrap),
     };
