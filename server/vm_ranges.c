@@ -188,7 +188,10 @@ int vm_client_delete_range(struct vm_client *client, uint32_t type, uint64_t fir
 static int take_ranges(struct vm_client *client, const struct router_range *ranges, size_t count,
                        struct router_range **taken, size_t *taken_count)
 {
-    *taken = calloc(count + 1, sizeof(**taken));
+    size_t own_count = 0; /* of many clients each may have few */
+    for (size_t i = 0; i < count; i++)
+        own_count += ranges[i].client == &client->client;
+    *taken = calloc(own_count + 1, sizeof(**taken));
     if (!*taken)
         return -ENOMEM;
     *taken_count = 0;
