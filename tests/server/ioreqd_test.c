@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -113,6 +114,31 @@ static void check_of_a_good_file_exits_0(void **state)
     assert_int_equal(run("ioreqd", "--config", ioreqd.config, "--check"), 0);
     assert_true(daemon_file_has(ioreqd.out, "ok: pollers 1, VMs 2, clients 3"));
     assert_int_not_equal(access(ioreqd.socket, F_OK), 0);
+}
+
+static void check_says_what_will_hurt_and_still_exits_0(void **state)
+{
+    (void)state;
+    char text[512];
+    cpu_set_t usable;
+    assert_int_equal(sched_getaffinity(0, sizeof(usable), &usable), 0);
+    size_t cpu = 0;
+    while (!CPU_ISSET(cpu, &usable))
+        cpu++;
+    snprintf(text, sizeof(text),
+             "server: {socket: %s, lock_memory: false}\n"
+             "pollers: [{name: a, cpu: %zu, idle: yield}, {name: b, cpu: %zu, idle: yield}]\n"
+             "vms: [{name: guest, vcpus: 1, poller: a}]\n",
+             ioreqd.socket, cpu, cpu);
+    daemon_write(ioreqd.config, text);
+    assert_int_equal(run("ioreqd", "--config", ioreqd.config, "--check"), 0);
+    assert_true(daemon_file_has(ioreqd.err, "shares its CPU with poller a"));
+    assert_true(daemon_file_has(ioreqd.out, "ok: pollers 2, VMs 1, clients 0"));
+    /* Of a file with problems those come first. */
+    daemon_write(ioreqd.config, "pollers: [{name: a, cpu: 0}, {name: b, cpu: 9999}]\n"
+                                "vms: [{name: guest, vcpus: 1, poller: a}]\n");
+    assert_int_equal(run("ioreqd", "--config", ioreqd.config, "--check"), 2);
+    assert_false(daemon_file_has(ioreqd.err, "warning: "));
 }
 
 static void device_that_cannot_be_built_is_named(void **state)
@@ -558,6 +584,7 @@ int main(void)
         DAEMON_TEST(check_reports_every_problem_and_starts_nothing),
         DAEMON_TEST(row48_cpu_9999_is_refused_at_its_place),
         DAEMON_TEST(check_of_a_good_file_exits_0),
+        DAEMON_TEST(check_says_what_will_hurt_and_still_exits_0),
         DAEMON_TEST(device_that_cannot_be_built_is_named),
         DAEMON_TEST(serves_what_it_was_configured_to),
         DAEMON_TEST(one_requester_at_a_time_and_the_next_finds_power_on_state),
