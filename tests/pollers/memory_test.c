@@ -99,6 +99,7 @@ static void the_policy_is_pushed_and_comes_back(void **state)
     int node = own_node(), before = -1, pushed = -1, after = -1;
     unsigned long nodes[MEMORY_NODES_MAX / 64] = {0};
     struct memory_policy outer, inner;
+    assert_int_equal(syscall(SYS_set_mempolicy, 0, NULL, 0), 0);
     assert_int_equal(syscall(SYS_get_mempolicy, &before, NULL, 0, NULL, 0), 0);
     memory_policy_push(node, &outer);
     assert_int_equal(syscall(SYS_get_mempolicy, &pushed, nodes, MEMORY_NODES_MAX, NULL, 0), 0);
@@ -110,7 +111,16 @@ static void the_policy_is_pushed_and_comes_back(void **state)
     assert_int_equal(after, pushed);
     memory_policy_pop(&outer);
     assert_int_equal(syscall(SYS_get_mempolicy, &after, NULL, 0, NULL, 0), 0);
+    assert_int_equal(before, 0); /* MPOL_DEFAULT */
     assert_int_equal(after, before);
+    /* One that somebody else set, numactl for one, is kept: MPOL_BIND, and its nodes. */
+    assert_int_equal(syscall(SYS_set_mempolicy, 2, nodes, MEMORY_NODES_MAX), 0);
+    memory_policy_push(node, &outer);
+    memory_policy_pop(&outer);
+    assert_int_equal(syscall(SYS_get_mempolicy, &after, nodes, MEMORY_NODES_MAX, NULL, 0), 0);
+    assert_int_equal(after, 2);
+    assert_true(nodes[0] == 1ul << node);
+    assert_int_equal(syscall(SYS_set_mempolicy, 0, NULL, 0), 0);
     /* Nodes that cannot be change nothing. */
     const int wrong[] = {MEMORY_ANY_NODE, -5, MEMORY_NODES_MAX, INT32_MAX};
     for (size_t i = 0; i < 4; i++) {
