@@ -288,6 +288,13 @@ void router_reclaim(struct router *router)
     router_nodes_reclaim(&home_of(router)->nodes);
 }
 
+struct memory_block router_block(const struct router *router, size_t index)
+{
+    if (index == 0)
+        return (struct memory_block){router, sizeof(struct router_home)};
+    return router_nodes_block(&((const struct router_home *)router)->nodes, index - 1);
+}
+
 struct router_figures router_figures(const struct router *router)
 {
     const struct router_nodes *nodes = &((const struct router_home *)router)->nodes;

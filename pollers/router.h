@@ -26,6 +26,7 @@
 #define POLLERS_ROUTER_H
 
 #include "clients/client.h"
+#include "pollers/memory.h"
 
 #define ROUTER_RANGES_MAX 65536u
 #define ROUTER_TREES      3u /* PORTIO, MMIO, PCICFG; nothing else is routed by range */
@@ -99,6 +100,9 @@ void router_reclaim(struct router *router);
 
 /* And all that are older. */
 void router_destroy(struct router *router);
+
+/* Its memory, piece by piece from index 0; .memory is NULL behind the last one. Control. */
+struct memory_block router_block(const struct router *router, size_t index);
 
 /* Nodes in use, and nodes there is memory for. */
 struct router_figures {

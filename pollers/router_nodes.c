@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "pollers/router_nodes.h"
 
-#include "pollers/memory.h"
-
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -94,6 +92,14 @@ void router_nodes_reclaim(struct router_nodes *nodes)
     while (nodes->retired.count > 0)
         make_idle(nodes, nodes->retired.nodes[--nodes->retired.count]);
     nodes->committed_count = 0;
+}
+
+struct memory_block router_nodes_block(const struct router_nodes *nodes, size_t index)
+{
+    const struct node_chunk *chunk = nodes->chunks;
+    while (chunk && index-- > 0)
+        chunk = chunk->next;
+    return (struct memory_block){chunk, chunk ? chunk->size_bytes : 0};
 }
 
 void router_nodes_free(struct router_nodes *nodes)

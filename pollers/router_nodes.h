@@ -52,6 +52,9 @@ void router_nodes_abort(struct router_nodes *nodes);
 /* Readers passed a quiescent point since the last commit. */
 void router_nodes_reclaim(struct router_nodes *nodes);
 
+/* Chunk by chunk; .memory is NULL behind the last one. */
+struct memory_block router_nodes_block(const struct router_nodes *nodes, size_t index);
+
 void router_nodes_free(struct router_nodes *nodes);
 
 #endif

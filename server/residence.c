@@ -78,8 +78,9 @@ static void look_at_vm(struct look *look, const struct vm *vm)
     look_at_page(look, vm);
     look_at(look, (struct memory_block){vm->page, sizeof(*vm->page)}, "vm", vm->name,
             "slot records");
-    look_at(look, (struct memory_block){vm->router, vm->router->size_bytes}, "vm", vm->name,
-            "router");
+    struct memory_block block;
+    for (size_t i = 0; (block = router_block(vm->router, i)).memory; i++)
+        look_at(look, block, "vm", vm->name, "router");
 }
 
 uint32_t residence_count_strays(const struct topology *topology, size_t poller_index,

@@ -99,6 +99,7 @@ static void all_that_a_poller_touches_is_looked_at(void **state)
         f.vm->source.slots,
         &f.vm->page->records[15],
         f.vm->router,
+        (const void *)(atomic_load(&f.vm->router->roots[REQUEST_MMIO]) & ~ROUTER_LEVELS_MASK),
         &f.here->client,
         &f.here->latency->buckets[HISTOGRAM_BUCKET_COUNT - 1],
         f.here->client.device,
