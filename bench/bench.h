@@ -48,7 +48,8 @@ enum bench_role {
 struct bench_contender {
     const char *name;
     enum bench_role role;
-    uint32_t operations; /* that lie in one sample; 0: one */
+    uint32_t operations;  /* that lie in one sample; 0: one */
+    uint32_t samples_max; /* a block, for what is slow; 0: as many as asked for */
     /* Runs one block: fills samples [count], ticks each. 0 or a negative errno, which ends the run. */
     int (*run_block)(void *context, uint32_t variant, uint64_t *samples, uint32_t count);
     void *context;
@@ -113,8 +114,9 @@ struct bench_result {
 
 /* ---- for the questions ------------------------------------------------------------------- */
 
-/* Runs the contenders [count] in turn, options->blocks times options->block_samples, and adds a point.
- * Progress goes to stderr when that is a terminal. -ENOMEM, or what run_block returned. */
+/* Runs the contenders [count] in turn, options->blocks times options->block_samples (or samples_max,
+ * if that is less), and adds a point. Progress goes to stderr when that is a terminal. -ENOMEM, or
+ * what run_block returned. */
 int bench_compare(struct bench_result *result, const char *name, double scale,
                   const struct bench_contender *contenders, uint32_t count,
                   struct bench_point **point);
@@ -167,6 +169,7 @@ int bench_guest(struct bench_result *result);
 int bench_jitter(struct bench_result *result);
 int bench_notify(struct bench_result *result);
 int bench_ranges(struct bench_result *result);
+int bench_route(struct bench_result *result);
 int bench_rtt(struct bench_result *result);
 int bench_wake(struct bench_result *result);
 

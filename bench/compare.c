@@ -102,10 +102,13 @@ int bench_compare(struct bench_result *result, const char *name, double scale,
         show_progress(result, name, block);
         for (uint32_t i = 0; i < count && failed == 0; i++) {
             const struct bench_contender *contender = &contenders[i];
-            failed =
-                contender->run_block(contender->context, contender->variant, samples, sample_count);
+            uint32_t block_samples = sample_count;
+            if (contender->samples_max && contender->samples_max < block_samples)
+                block_samples = contender->samples_max;
+            failed = contender->run_block(contender->context, contender->variant, samples,
+                                          block_samples);
             if (failed == 0)
-                note_block(&added->series[i], block, samples, sample_count);
+                note_block(&added->series[i], block, samples, block_samples);
         }
     }
     show_progress(result, name, blocks);

@@ -38,9 +38,10 @@ static void print_series(const struct bench_series *series)
     printf("  %-30s %10llu", series->name, (unsigned long long)histogram_count(&series->latency));
     for (size_t i = 0; i < PERCENTILE_COUNT; i++)
         print_ns(bench_series_ns(series, percentiles[i].share));
+    int digits = series->ours.median < 0.1 ? 5 : 2;
     if (series->ours.median > 0)
-        printf("  %5.2f (%.2f .. %.2f)%s", series->ours.median, series->ours.p10, series->ours.p90,
-               series->is_best_limit ? " *" : "");
+        printf("  %5.*f (%.*f .. %.*f)%s", digits, series->ours.median, digits, series->ours.p10,
+               digits, series->ours.p90, series->is_best_limit ? " *" : "");
     putchar('\n');
 }
 
