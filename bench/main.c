@@ -20,6 +20,8 @@ static const struct {
     int (*run)(struct bench_result *result);
 } questions[] = {
     {"rtt", "PENDING to COMPLETE as the vCPU sees it, beside the bare slot protocol", bench_rtt},
+    {"route", "one lookup of an address's range, beside a list, a tree and a binary search",
+     bench_route},
     {"notify", "cost on the poller of one notification, by the ways there are", bench_notify},
     {"wake", "the shape of today's driver, beside rtt", bench_wake},
     {"jitter", "the longest gaps of an idle poller, and what interrupted it", bench_jitter},
