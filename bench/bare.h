@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * bare.h - the bare slot protocol, the limit that rtt is measured against: no routing, no checks,
- * no ownership, no figures. Read the request, store value, store COMPLETE.
+ * no ownership, no figures. Read the request, store the value of a read, store COMPLETE.
  *
  * Which plain loop is fastest depends on where the two CPUs lie, so there are four, and the fastest
  * of a run is its limit.
@@ -38,8 +38,10 @@ static inline __attribute__((always_inline)) void bare_serve_variant(struct acrn
                 __atomic_store_n(&slot->kernel_handled, 1, __ATOMIC_RELAXED);
             struct slot_copy copy;
             slot_copy_out(slot, &copy);
-            slot_answer(slot, REQUEST_MMIO,
-                        copy.address + copy.type + copy.direction + copy.size_bytes + copy.value);
+            /* A write needs no answer, and its line stays where it is. */
+            if (copy.direction == REQUEST_READ)
+                slot_answer(slot, REQUEST_MMIO,
+                            copy.address + copy.type + copy.size_bytes + copy.value);
             __atomic_store_n(&slot->processed, SLOT_COMPLETE, __ATOMIC_RELEASE);
         }
         if (has_pause)

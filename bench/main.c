@@ -20,6 +20,8 @@ static const struct {
     int (*run)(struct bench_result *result);
 } questions[] = {
     {"rtt", "PENDING to COMPLETE as the vCPU sees it, beside the bare slot protocol", bench_rtt},
+    {"rate", "time a request takes while 16 slots are always pending, reads and writes",
+     bench_rate},
     {"route", "one lookup of an address's range, beside a list, a tree and a binary search",
      bench_route},
     {"notify", "cost on the poller of one notification, by the ways there are", bench_notify},
