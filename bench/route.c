@@ -14,10 +14,10 @@
  * lookup takes, measured in each block, is taken off.
  */
 #include "bench/bench.h"
+#include "bench/partner.h"
 #include "bench/red_black.h"
 
 #include "pollers/memory.h"
-#include "pollers/placement.h"
 #include "pollers/ticks.h"
 
 #include <errno.h>
@@ -343,17 +343,6 @@ static int measure_count(struct bench_result *result, struct route *route, uint3
     return failed;
 }
 
-static int bind_to(uint32_t cpu)
-{
-    struct placement *placement;
-    int failed = placement_open(&placement);
-    if (failed < 0)
-        return failed;
-    failed = placement_bind_self(placement, cpu);
-    placement_close(placement);
-    return failed;
-}
-
 int bench_route(struct bench_result *result)
 {
     static const uint32_t counts[] = {1, 16, 256, 4096, 65536};
@@ -364,7 +353,7 @@ int bench_route(struct bench_result *result)
     bench_parameter(result, "lookups a sample", LOOKUPS_A_SAMPLE);
     route.ranges = calloc(ROUTER_RANGES_MAX, sizeof(*route.ranges));
     route.addresses = calloc(ADDRESS_COUNT, sizeof(*route.addresses));
-    int failed = route.ranges && route.addresses ? bind_to(options->poller_cpu) : -ENOMEM;
+    int failed = route.ranges && route.addresses ? bench_bind_self(options->poller_cpu) : -ENOMEM;
     if (options->has_ranges && failed == 0)
         failed = measure_count(result, &route, options->ranges, &findings);
     for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]) && failed == 0; i++)

@@ -1,29 +1,21 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "bench/serving.h"
 
+#include "bench/partner.h"
 #include "pollers/memory.h"
-#include "pollers/placement.h"
 #include "pollers/poller_internal.h"
 #include "server/sources/source.h"
 
 #include <errno.h>
-#include <pthread.h>
-#include <sched.h>
-#include <semaphore.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #define ADDRESS_COUNT 4096u /* a power of two */
 #define RANGE_STRIDE  0x1000u
 #define RANGE_BASE    0xd0000000u
 
-/* Beside the modes of serving.h. */
-#define MODE_WAIT UINT32_MAX
-#define MODE_QUIT (UINT32_MAX - 1)
-
 struct serving {
     const struct bench_options *options;
-    struct placement *placement;
+    struct partner *partner;
     struct page_source source;
     struct page *page;
     struct poller *poller;
@@ -33,12 +25,9 @@ struct serving {
     struct histogram *recorded; /* by the poller */
     uint64_t *addresses;        /* [ADDRESS_COUNT] */
     uint32_t next_address;
-    _Atomic uint32_t mode; /* MODE_WAIT is set by the thread only */
-    sem_t wake; /* between two modes the thread sleeps: its CPU is for whoever else is measured */
+    uint32_t mode;
     _Atomic uint32_t stop_bare;
     struct poller_command stop_command;
-    bool has_thread;
-    pthread_t thread;
 };
 
 /* The cheapest device there is: what is measured is the way to it and back. */
@@ -56,58 +45,34 @@ static void stop_poller(void *context)
     ((struct poller *)context)->is_stopping = true;
 }
 
-static void *serve(void *argument)
+static void serve(void *context)
 {
-    struct serving *serving = argument;
-    if (placement_bind_self(serving->placement, serving->options->poller_cpu) < 0)
-        fprintf(stderr, "ioreq-bench: cannot run on CPU %u\n", serving->options->poller_cpu);
-    for (;;) {
-        uint32_t mode = atomic_load_explicit(&serving->mode, memory_order_acquire);
-        if (mode == MODE_WAIT) {
-            sem_wait(&serving->wake);
-            continue;
-        }
-        if (mode == MODE_QUIT)
-            return NULL;
-        if (mode == SERVING_OURS) {
-            serving->poller->is_stopping = false;
-            poller_loop(serving->poller);
-        } else {
-            bare_serve(serving->source.slots, serving->page->vcpu_count, &serving->stop_bare,
-                       (enum bare_variant)(mode - SERVING_BARE));
-        }
-        /* Release: pairs with wait_until_idle; nothing runs any more. */
-        atomic_store_explicit(&serving->mode, MODE_WAIT, memory_order_release);
+    struct serving *serving = context;
+    if (serving->mode == SERVING_OURS) {
+        serving->poller->is_stopping = false;
+        poller_loop(serving->poller);
+    } else {
+        bare_serve(serving->source.slots, serving->page->vcpu_count, &serving->stop_bare,
+                   (enum bare_variant)(serving->mode - SERVING_BARE));
     }
-}
-
-static void wait_until_idle(struct serving *serving)
-{
-    while (atomic_load_explicit(&serving->mode, memory_order_acquire) != MODE_WAIT)
-        sched_yield();
-}
-
-static void set_mode(struct serving *serving, uint32_t mode)
-{
-    atomic_store_explicit(&serving->stop_bare, 0, memory_order_relaxed);
-    atomic_store_explicit(&serving->mode, mode, memory_order_release);
-    sem_post(&serving->wake);
 }
 
 void serving_begin(struct serving *serving, uint32_t mode, uint32_t vcpus)
 {
     serving->page->vcpu_count = vcpus;
-    set_mode(serving, mode);
+    serving->mode = mode;
+    atomic_store_explicit(&serving->stop_bare, 0, memory_order_relaxed);
+    partner_run(serving->partner, serve, serving);
 }
 
 void serving_end(struct serving *serving)
 {
-    /* Both: only one of the two loops looks at either. */
-    atomic_store_explicit(&serving->stop_bare, 1, memory_order_relaxed);
-    if (atomic_load_explicit(&serving->mode, memory_order_relaxed) == SERVING_OURS)
+    if (serving->mode == SERVING_OURS)
         atomic_store_explicit(&serving->poller->command, &serving->stop_command,
                               memory_order_release);
-    wait_until_idle(serving);
+    else
+        atomic_store_explicit(&serving->stop_bare, 1, memory_order_relaxed);
+    partner_wait(serving->partner);
 }
 
 struct acrn_io_request *serving_slots(struct serving *serving)
@@ -157,9 +122,7 @@ static int set_up(struct serving *serving)
     serving->device.ops = &echo_ops;
     serving->client.device = &serving->device;
     serving->client.latency = serving->recorded;
-    int result = placement_open(&serving->placement);
-    if (result == 0)
-        result = build_router(serving, node);
+    int result = build_router(serving, node);
     if (result == 0)
         result = source_memfd_open(&serving->source);
     if (result == 0)
@@ -175,14 +138,8 @@ static int set_up(struct serving *serving)
     serving->stop_command =
         (struct poller_command){.function = stop_poller, .context = serving->poller};
     ticks_per_second();
-    atomic_init(&serving->mode, MODE_WAIT);
-    if (sem_init(&serving->wake, 0, 0) < 0)
-        return -errno;
-    result = placement_bind_self(serving->placement, options->requester_cpu);
-    if (result == 0)
-        result = -pthread_create(&serving->thread, NULL, serve, serving);
-    serving->has_thread = result == 0;
-    return result;
+    result = bench_bind_self(options->requester_cpu);
+    return result < 0 ? result : partner_create(options->poller_cpu, &serving->partner);
 }
 
 int serving_create(const struct bench_options *options, struct serving **serving)
@@ -203,10 +160,7 @@ void serving_destroy(struct serving *serving)
 {
     if (!serving)
         return;
-    if (serving->has_thread) {
-        set_mode(serving, MODE_QUIT);
-        pthread_join(serving->thread, NULL);
-    }
+    partner_destroy(serving->partner);
     poller_destroy(serving->poller);
     router_destroy(serving->router);
     if (serving->source.slots)
@@ -216,6 +170,5 @@ void serving_destroy(struct serving *serving)
     if (serving->recorded)
         memory_free(serving->recorded, sizeof(*serving->recorded));
     free(serving->addresses);
-    placement_close(serving->placement);
     free(serving);
 }
