@@ -172,6 +172,7 @@ int bench_ranges(struct bench_result *result);
 int bench_rate(struct bench_result *result);
 int bench_route(struct bench_result *result);
 int bench_rtt(struct bench_result *result);
+int bench_sweep(struct bench_result *result);
 int bench_wake(struct bench_result *result);
 
 #endif

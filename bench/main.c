@@ -20,6 +20,8 @@ static const struct {
     int (*run)(struct bench_result *result);
 } questions[] = {
     {"rtt", "PENDING to COMPLETE as the vCPU sees it, beside the bare slot protocol", bench_rtt},
+    {"sweep", "looking at the slots of 1 to 64 VMs, and the round trip when one is PENDING",
+     bench_sweep},
     {"rate", "time a request takes while 16 slots are always pending, reads and writes",
      bench_rate},
     {"route", "one lookup of an address's range, beside a list, a tree and a binary search",

@@ -8,7 +8,6 @@
 #include "bench/serving.h"
 
 #include <errno.h>
-#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -20,28 +19,6 @@ struct rtt {
     uint32_t vcpus;
 };
 
-/* One access as the hypervisor makes it; returns ticks from PENDING to COMPLETE. */
-static uint64_t access_slot(struct acrn_io_request *slot, uint64_t address)
-{
-    slot->type = REQUEST_MMIO;
-    slot->completion_polling = 1;
-    slot->reqs.mmio_request.direction = REQUEST_READ;
-    slot->reqs.mmio_request.address = address;
-    slot->reqs.mmio_request.size = 4;
-    slot->reqs.mmio_request.value = 0;
-    uint64_t begin = ticks_now();
-    __atomic_store_n(&slot->processed, SLOT_PENDING, __ATOMIC_RELEASE);
-    uint64_t spins = 0;
-    while (slot_state(slot) != SLOT_COMPLETE) {
-        ticks_pause();
-        if (++spins % (1u << 20) == 0)
-            sched_yield(); /* both on one CPU: let the other go on */
-    }
-    uint64_t end = ticks_now();
-    __atomic_store_n(&slot->processed, SLOT_FREE, __ATOMIC_RELEASE);
-    return end - begin;
-}
-
 static int run_block(void *context, uint32_t mode, uint64_t *samples, uint32_t count)
 {
     struct rtt *rtt = context;
@@ -49,7 +26,7 @@ static int run_block(void *context, uint32_t mode, uint64_t *samples, uint32_t c
     uint32_t vcpu = 0, warm_up = count / 10;
     serving_begin(rtt->serving, mode, rtt->vcpus);
     for (uint32_t i = 0; i < warm_up + count; i++) {
-        uint64_t ticks = access_slot(&slots[vcpu], serving_next_address(rtt->serving));
+        uint64_t ticks = bare_access(&slots[vcpu], serving_next_address(rtt->serving));
         vcpu = vcpu + 1 == rtt->vcpus ? 0 : vcpu + 1;
         if (i >= warm_up)
             samples[i - warm_up] = ticks;

@@ -52,7 +52,7 @@ static void serve(void *context)
         serving->poller->is_stopping = false;
         poller_loop(serving->poller);
     } else {
-        bare_serve(serving->source.slots, serving->page->vcpu_count, &serving->stop_bare,
+        bare_serve(&serving->source.slots, 1, serving->page->vcpu_count, &serving->stop_bare,
                    (enum bare_variant)(serving->mode - SERVING_BARE));
     }
 }
