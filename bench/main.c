@@ -20,6 +20,8 @@ static const struct {
     int (*run)(struct bench_result *result);
 } questions[] = {
     {"rtt", "PENDING to COMPLETE as the vCPU sees it, beside the bare slot protocol", bench_rtt},
+    {"hop", "a request to a device on another poller and back, beside one cache line both ways",
+     bench_hop},
     {"sweep", "looking at the slots of 1 to 64 VMs, and the round trip when one is PENDING",
      bench_sweep},
     {"rate", "time a request takes while 16 slots are always pending, reads and writes",
