@@ -8,7 +8,8 @@
  * its own would make a third; rtt measures that way.)
  *
  * The limit is a word that goes to the other CPU and comes back, in one cache line or in one for each
- * direction. Beside it the same request where the device lives on the sweeping poller: all but the hop.
+ * direction. Beside it the same request where the device lives on the sweeping poller: all but the hop;
+ * the hop is what is added to that.
  */
 #include "bench/bare.h"
 #include "bench/bench.h"
@@ -22,6 +23,7 @@
 #include <errno.h>
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #define RANGE_FIRST    0xd0000000u
 #define RANGE_LAST     0xd0000fffu
@@ -147,6 +149,8 @@ static uint64_t access_slot(struct hop *hop)
     slot->reqs.mmio_request.size = 4;
     slot->reqs.mmio_request.value = 0;
     uint32_t spins = 0;
+    /* What the requester stores is its own business: here its lines have come before time begins. */
+    atomic_thread_fence(memory_order_seq_cst);
     uint64_t begin = ticks_now();
     __atomic_store_n(&slot->processed, SLOT_PENDING, __ATOMIC_RELEASE);
     do {
@@ -301,6 +305,36 @@ static void tear_down(struct hop *hop)
 
 /* ---- result ------------------------------------------------------------------------------ */
 
+static int compare_reals(const void *left, const void *right)
+{
+    double a = *(const double *)left, b = *(const double *)right;
+    return (a > b) - (a < b);
+}
+
+/* Median over the blocks of ours less the same poller's, to the limit's. scratch [blocks]. */
+static double added_ratio(const struct bench_point *point, uint32_t blocks, double *scratch)
+{
+    const struct bench_series *limit = bench_best_limit(point);
+    const double *ours = point->series[WAY_OURS].block_p50;
+    const double *same = point->series[WAY_SAME_POLLER].block_p50;
+    for (uint32_t i = 0; i < blocks; i++)
+        scratch[i] = (ours[i] - same[i]) / limit->block_p50[i];
+    qsort(scratch, blocks, sizeof(*scratch), compare_reals);
+    return scratch[blocks / 2];
+}
+
+static void conclude(struct bench_result *result, const struct bench_point *point, double *scratch)
+{
+    char text[2 * BENCH_NAME_BYTES];
+    double ours_ns = bench_series_ns(&point->series[WAY_OURS], 0.5);
+    double same_ns = bench_series_ns(&point->series[WAY_SAME_POLLER], 0.5);
+    snprintf(text, sizeof(text), "added by the hop, ns, %s", point->name);
+    bench_fact(result, text, ours_ns - same_ns);
+    snprintf(text, sizeof(text), "added, to one line both ways, %s", point->name);
+    bench_reach_at_most(result, text, added_ratio(point, result->options->blocks, scratch),
+                        RATIO_WANTED);
+}
+
 static int measure(struct bench_result *result, struct hop *hop)
 {
     struct bench_contender contenders[WAY_COUNT];
@@ -313,21 +347,18 @@ static int measure(struct bench_result *result, struct hop *hop)
             .context = hop,
             .variant = i,
         };
-    char name[BENCH_NAME_BYTES], text[2 * BENCH_NAME_BYTES];
+    char name[BENCH_NAME_BYTES];
     struct bench_point *point;
     snprintf(name, sizeof(name), "%u vCPU%s", hop->vcpus, hop->vcpus > 1 ? "s" : "");
-    /* page_init's checks passed at 16 */
     hop->page->vcpu_count = hop->vcpus;
     int failed = bench_compare(result, name, hop->vcpus, contenders, WAY_COUNT, &point);
     if (failed < 0)
         return failed;
-    const struct bench_series *limit = bench_best_limit(point);
-    double ours_ns = bench_series_ns(&point->series[WAY_OURS], 0.5);
-    double same_ns = bench_series_ns(&point->series[WAY_SAME_POLLER], 0.5);
-    snprintf(text, sizeof(text), "added to the same poller, ns, %s", name);
-    bench_fact(result, text, ours_ns - same_ns);
-    snprintf(text, sizeof(text), "hop to one line both ways, %s", name);
-    bench_reach_at_most(result, text, limit->ours.median, RATIO_WANTED);
+    double *scratch = calloc(result->options->blocks, sizeof(*scratch));
+    if (!scratch)
+        return -ENOMEM;
+    conclude(result, point, scratch);
+    free(scratch);
     return 0;
 }
 
