@@ -11,7 +11,7 @@ static bool capacity_is_valid(uint32_t capacity)
 size_t inbox_size_bytes(uint32_t capacity)
 {
     assert(capacity_is_valid(capacity));
-    return sizeof(struct inbox) + (size_t)capacity * sizeof(struct inbox_entry);
+    return sizeof(struct inbox) + (size_t)capacity * sizeof(struct inbox_cell);
 }
 
 struct inbox *inbox_init(void *memory, uint32_t capacity)
@@ -23,7 +23,9 @@ struct inbox *inbox_init(void *memory, uint32_t capacity)
     inbox->popped_seen = 0;
     inbox->producer_mask = capacity - 1;
     atomic_init(&inbox->popped, 0);
-    inbox->pushed_seen = 0;
     inbox->consumer_mask = capacity - 1;
+    /* No turn that comes next: that would be one more. */
+    for (uint32_t i = 0; i < capacity; i++)
+        atomic_init(&inbox->cells[i].turn, i);
     return inbox;
 }

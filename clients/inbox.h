@@ -8,9 +8,8 @@
  * Memory:  the caller's, so that it may lie on a chosen NUMA node; cells by value, no pointers, so
  *          that an entry outlives whatever the requester does with its slot.
  * Errors:  full: push refuses and the slot stays PENDING; nobody waits.
- * Source:  Lamport's single-producer single-consumer queue; cached peer indices as in FastForward's
- *          successors: the peer's cache line is fetched only when the cached index says full or
- *          empty.
+ * Source:  FastForward (Giacomoni, Moseley, Vachharajani, 2008): the cell itself says whether it is
+ *          full; the consumer's index is fetched only when the cached one says that there is no space.
  */
 #ifndef CLIENTS_INBOX_H
 #define CLIENTS_INBOX_H
@@ -27,23 +26,29 @@
 #define INBOX_ALIGN_BYTES  128
 #define INBOX_CAPACITY_MAX 65536u
 
-/* One handed-over request, and the ticket that its answer needs. One cache line. */
+/* One handed-over request, and the ticket that its answer needs. */
 struct inbox_entry {
-    alignas(64) struct request request;
+    struct request request;
     uint64_t ticket; /* which life of the slot record this belongs to */
 };
-static_assert(sizeof(struct inbox_entry) == 64, "an entry is one cache line");
+
+/* An entry and the number of its push, which tells the consumer that it is there: one cache line goes
+ * from CPU to CPU, not one with a count and then another one with the entry. */
+struct inbox_cell {
+    alignas(64) _Atomic uint32_t turn;
+    struct inbox_entry entry;
+};
+static_assert(sizeof(struct inbox_cell) == 64, "a cell is one cache line");
 
 /* `pushed` and `popped` count entries since init and wrap at 2^32; a cell is a count & mask.
- * Full: pushed - popped == capacity. Empty: pushed == popped. */
+ * Full: pushed - popped == capacity. Empty: the next cell's turn is not popped + 1. */
 struct inbox {
     alignas(INBOX_ALIGN_BYTES) _Atomic uint32_t pushed; /* written by the producer */
     uint32_t popped_seen;                               /* producer's last look at `popped` */
     uint32_t producer_mask;
     alignas(INBOX_ALIGN_BYTES) _Atomic uint32_t popped; /* written by the consumer */
-    uint32_t pushed_seen;                               /* consumer's last look at `pushed` */
     uint32_t consumer_mask;
-    alignas(INBOX_ALIGN_BYTES) struct inbox_entry cells[];
+    alignas(INBOX_ALIGN_BYTES) struct inbox_cell cells[];
 };
 
 /* Bytes of an inbox of `capacity` entries: a power of two, 2..INBOX_CAPACITY_MAX. A multiple of
@@ -73,9 +78,12 @@ static inline bool inbox_try_push(struct inbox *inbox, const struct inbox_entry 
         return false;
     /* relaxed: only this thread writes `pushed` */
     uint32_t pushed = atomic_load_explicit(&inbox->pushed, memory_order_relaxed);
-    inbox->cells[pushed & inbox->producer_mask] = *entry;
-    /* release: inbox_is_empty acquires it and with it the cell */
-    atomic_store_explicit(&inbox->pushed, pushed + 1, memory_order_release);
+    struct inbox_cell *cell = &inbox->cells[pushed & inbox->producer_mask];
+    cell->entry = *entry;
+    /* relaxed: ordered by the store below */
+    atomic_store_explicit(&inbox->pushed, pushed + 1, memory_order_relaxed);
+    /* release: inbox_is_empty acquires it and with it the entry and `pushed` */
+    atomic_store_explicit(&cell->turn, pushed + 1, memory_order_release);
     return true;
 }
 
@@ -92,11 +100,9 @@ static inline bool inbox_is_empty(struct inbox *inbox)
 {
     /* relaxed: only this thread writes `popped` */
     uint32_t popped = atomic_load_explicit(&inbox->popped, memory_order_relaxed);
-    if (inbox->pushed_seen != popped)
-        return false;
-    /* acquires the release of `pushed` in inbox_try_push */
-    inbox->pushed_seen = atomic_load_explicit(&inbox->pushed, memory_order_acquire);
-    return inbox->pushed_seen == popped;
+    const struct inbox_cell *cell = &inbox->cells[popped & inbox->consumer_mask];
+    /* acquires the release of the turn in inbox_try_push */
+    return atomic_load_explicit(&cell->turn, memory_order_acquire) != popped + 1;
 }
 
 /* Consumer. Moves the oldest entry into *entry; false when empty. */
@@ -106,7 +112,7 @@ static inline bool inbox_try_pop(struct inbox *inbox, struct inbox_entry *entry)
         return false;
     /* relaxed: only this thread writes `popped` */
     uint32_t popped = atomic_load_explicit(&inbox->popped, memory_order_relaxed);
-    *entry = inbox->cells[popped & inbox->consumer_mask];
+    *entry = inbox->cells[popped & inbox->consumer_mask].entry;
     /* release: inbox_has_space acquires it before the cell is written again */
     atomic_store_explicit(&inbox->popped, popped + 1, memory_order_release);
     return true;

@@ -53,7 +53,7 @@ struct inbox_drained : rl::test_suite<inbox_drained, 3> {
                 RL_ASSERT(count <= INBOX_CELLS);
                 rl::yield(1, $);
             }
-            inbox.cells[0] = entry;
+            inbox.cells[0].entry = entry;
         }
     }
 };

@@ -97,7 +97,8 @@ struct machine {
         atomic_init(&inbox->pushed, 0);
         atomic_init(&inbox->popped, 0);
         inbox->popped_seen = 0;
-        inbox->pushed_seen = 0;
+        for (uint32_t i = 0; i < INBOX_CELLS; i++)
+            atomic_init(&inbox->cells[i].turn, i);
         inbox->producer_mask = INBOX_CELLS - 1;
         inbox->consumer_mask = INBOX_CELLS - 1;
     }

@@ -29,9 +29,10 @@ translate() {
         -e 's/_Atomic \([a-z0-9_]*\)/shim::atomic<\1>/' \
         -e 's/shim::atomic<uint64_t> \(counters\|settled\)\[/uint64_t \1[/' \
         -e 's/shim::atomic<uint64_t> \(sweeps\|busy_ticks\|requests\);/uint64_t \1;/' \
-        -e '/^struct \(slot_record\|inbox\|poller_command\) {/,/^};/{
+        -e '/^struct \(slot_record\|inbox\|inbox_cell\|poller_command\) {/,/^};/{
                 s/^    \(uint8_t\|uint32_t\|bool\) \([a-z_]*\);/    shim::plain<\1> \2;/
-                s/struct inbox_entry cells\[\];/shim::plain<struct inbox_entry> cells[INBOX_CELLS];/
+                s/struct inbox_entry entry;/shim::plain<struct inbox_entry> entry;/
+                s/struct inbox_cell cells\[\];/struct inbox_cell cells[INBOX_CELLS];/
                 s/void (\*function)(void \*context);/shim::plain<void (*)(void *)> function;/
                 s/void \*context;/shim::plain<void *> context;/
             }'
