@@ -49,9 +49,9 @@ static void print_facts(const struct bench_fact *facts, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++)
         if (facts[i].text[0])
-            printf("  %-40s %s\n", facts[i].name, facts[i].text);
+            printf("  %-48s %s\n", facts[i].name, facts[i].text);
         else
-            printf("  %-40s %.6g\n", facts[i].name, facts[i].number);
+            printf("  %-48s %.6g\n", facts[i].name, facts[i].number);
 }
 
 void bench_result_print_table(const struct bench_result *result)
@@ -80,7 +80,7 @@ void bench_result_print_table(const struct bench_result *result)
     print_facts(result->facts, result->fact_count);
     for (uint32_t i = 0; i < result->reach_count; i++) {
         const struct bench_reach *reach = &result->reaches[i];
-        printf("  %-40s %.3g, wanted at %s %.3g: %s\n", reach->name, reach->value,
+        printf("  %-48s %.3g, wanted at %s %.3g: %s\n", reach->name, reach->value,
                reach->is_at_least ? "least" : "most", reach->bound,
                reach_is_met(reach) ? "reached" : "NOT reached");
     }

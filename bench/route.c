@@ -52,7 +52,7 @@ enum method {
     METHOD_RED_BLACK,
     METHOD_LIST,
     METHOD_COUNT,
-    METHOD_NONE
+    METHOD_NONE = METHOD_COUNT, /* a loop without a lookup */
 };
 static const char *const method_names[METHOD_COUNT] = {"ioreqd", "binary search",
                                                        "red-black tree, hint", "locked list"};
@@ -71,10 +71,10 @@ struct route {
     struct red_black_tree tree;
     struct list_node *list;
     pthread_mutex_t list_lock;
-    uint64_t *addresses;           /* [ADDRESS_COUNT] */
-    uint32_t cursor[METHOD_COUNT]; /* the next address, so that every method sees all of them */
-    struct histogram empty;        /* ticks of a sample without lookups */
-    uint64_t never;                /* 0, but the compiler does not know */
+    uint64_t *addresses;              /* [ADDRESS_COUNT] */
+    uint32_t cursor[METHOD_NONE + 1]; /* the next address, so that every method sees all of them */
+    struct histogram empty;           /* ticks of a sample without lookups */
+    uint64_t never;                   /* 0, but the compiler does not know */
 };
 
 /* ---- lookups ----------------------------------------------------------------------------- */
