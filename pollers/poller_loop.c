@@ -275,9 +275,10 @@ static inline bool page_calls(const struct page *page)
 {
     const struct acrn_io_request *slot = page->slots;
     uint32_t left = page->vcpu_count, any = 0;
-    for (; left >= 4; left -= 4, slot += 4)
-        any |= (slot_state(&slot[0]) - 1) | (slot_state(&slot[1]) - 1) |
-               (slot_state(&slot[2]) - 1) | (slot_state(&slot[3]) - 1);
+    for (; left >= 8; left -= 8, slot += 8)
+#pragma GCC unroll 8
+        for (uint32_t i = 0; i < 8; i++)
+            any |= slot_state(&slot[i]) - 1;
     for (; left > 0; left--, slot++)
         any |= slot_state(slot) - 1;
     return any >> 31;
