@@ -48,13 +48,15 @@ struct page {
     bool has_pci;                  /* ports 0xcf8..0xcff are the VM's own (pci_ports.h) */
     uint32_t pci_address;          /* last 4-byte write to 0xcf8 */
     uint32_t vcpu_count;
-    uint32_t watch_next; /* which slot the next sweep looks at for what should not be */
-    uint32_t stray_seen; /* bit per slot: was PENDING at the last look */
     /* Acquire in the poller pairs with control's release: the tree is built before it is seen. */
     _Atomic(const struct router *) router;
     struct client *default_client; /* NULL: none */
     struct slot_record records[SLOT_COUNT];
-    _Alignas(64) _Atomic uint64_t counters[PAGE_COUNTER_COUNT];
+    /* Written in every round, therefore not in the first line, which other pollers read to answer. */
+    _Alignas(64) uint32_t
+        watch_next;      /* which slot the next sweep looks at for what should not be */
+    uint32_t stray_seen; /* bit per slot: was PENDING at the last look */
+    _Atomic uint64_t counters[PAGE_COUNTER_COUNT];
     _Alignas(64) _Atomic uint64_t settled[PAGE_SETTLED_COUNT];
 };
 

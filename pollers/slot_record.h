@@ -22,6 +22,8 @@
 #ifndef POLLERS_SLOT_RECORD_H
 #define POLLERS_SLOT_RECORD_H
 
+#include "pollers/prefetch.h"
+
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -95,6 +97,12 @@ static inline uint64_t slot_record_hold(struct slot_record *record)
 static inline uint64_t slot_record_word(const struct slot_record *record)
 {
     return atomic_load_explicit(&record->word, memory_order_acquire);
+}
+
+/* Asks for the line that slot_record_win is about to write. */
+static inline void slot_record_prefetch(const struct slot_record *record)
+{
+    prefetch_to_write(&record->word);
 }
 
 /* True for one caller a ticket. Acquire: pairs with slot_record_open; the slot is touched only
