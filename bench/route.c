@@ -68,6 +68,7 @@ struct route {
     struct client client;
     struct router_range *ranges; /* [range_count], sorted */
     struct router *router;
+    struct router_hint hint;
     struct red_black_tree tree;
     struct list_node *list;
     pthread_mutex_t list_lock;
@@ -117,7 +118,7 @@ find(struct route *route, enum method method, uint64_t address)
 {
     const struct router_route *found;
     if (method == METHOD_OURS)
-        found = router_find(route->router, REQUEST_MMIO, address, ACCESS_BYTES);
+        found = router_find_again(route->router, &route->hint, REQUEST_MMIO, address, ACCESS_BYTES);
     else if (method == METHOD_RED_BLACK)
         found = red_black_find(&route->tree, address, ACCESS_BYTES);
     else if (method == METHOD_LIST)

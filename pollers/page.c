@@ -17,6 +17,7 @@ int page_init(struct page *page, uint32_t vcpu_count, const struct router *route
     page->pci_address = 0;
     page->vcpu_count = vcpu_count;
     page->watch_next = 0;
+    page->hint.generation = 0;
     page->stray_seen = 0;
     page->default_client = default_client;
     atomic_init(&page->router, router);

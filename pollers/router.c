@@ -224,6 +224,16 @@ static int fill(struct router *router, const struct scratch *scratch, size_t cou
     return result;
 }
 
+/* No two routers ever have the same one, so that a hint of one is worth nothing in the next. */
+static void new_generation(struct router *router)
+{
+    static _Atomic uint64_t last;
+    /* Relaxed: only the number counts. */
+    uint64_t generation = atomic_fetch_add_explicit(&last, 1, memory_order_relaxed) + 1;
+    /* Release: pairs with router_find_again's acquire. */
+    atomic_store_explicit(&router->generation, generation, memory_order_release);
+}
+
 int router_create(const struct router_range *ranges, size_t count, int node, struct router **router,
                   size_t conflict[2])
 {
@@ -240,6 +250,7 @@ int router_create(const struct router_range *ranges, size_t count, int node, str
         result = -ENOMEM;
     if (result == 0) {
         home->nodes.node = node;
+        new_generation(&home->router);
         result = fill(&home->router, &scratch, count);
     }
     scratch_fini(&scratch);
@@ -279,6 +290,9 @@ int router_change(struct router *router, uint32_t type, uint64_t first, uint64_t
     if (result == 0)
         result = change_type(router, type, (struct tree_span){first, last}, scratch.sorted, count,
                              &scratch);
+    /* After what was published: a hint of this generation is of the tree as it is now. */
+    if (result == 0)
+        new_generation(router);
     scratch_fini(&scratch);
     return result;
 }

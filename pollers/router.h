@@ -70,7 +70,18 @@ struct router_node {
 struct router {
     /* The address of a node, and how many levels lie between it and the leaves. */
     _Atomic uintptr_t roots[ROUTER_TREES];
+    /* Another one after each change, and in each router: what a hint is worth. Never 0. */
+    _Atomic uint64_t generation;
     struct router *older; /* for whoever keeps several that are to be destroyed */
+};
+
+/* What one reader found last; its own, zeroed at first. A change makes it worthless, so it outlives
+ * whatever it points to without looking there. */
+struct router_hint {
+    uint64_t generation;
+    uint64_t first, last; /* of the segment */
+    uint32_t type;
+    struct router_route route;
 };
 
 #define ROUTER_LEVELS_MASK ((uintptr_t)63) /* free, as nodes are aligned to a cache line */
@@ -121,10 +132,10 @@ static inline size_t router_rank(const struct router_node *node, uint64_t addres
            (firsts[7] <= address);
 }
 
-/* The route of an access that request_check passed, or NULL. Valid until the poller's next
- * quiescent point. 6 or 7 steps down at 65536 ranges, 63 at most by the mask. */
-static inline const struct router_route *router_find(const struct router *router, uint32_t type,
-                                                     uint64_t address, uint32_t size_bytes)
+/* Whole segments: *place of the leaf that is returned is the one at or below the address. NULL: there
+ * is no such type. 6 or 7 steps down at 65536 ranges, 63 at most by the mask. */
+static inline const struct router_node *router_descend(const struct router *router, uint32_t type,
+                                                       uint64_t address, size_t *place)
 {
     if (type >= ROUTER_TREES)
         return NULL;
@@ -137,11 +148,47 @@ static inline const struct router_route *router_find(const struct router *router
      * of 122 at 65536 ranges. */
     for (size_t i = 0; i < ROUTER_FANOUT; i += 2)
         __builtin_prefetch(&node->segments[i]);
-    size_t place = router_rank(node, address);
-    const struct router_segment *segment = &node->segments[place];
-    if (address < node->firsts[place] || address + (size_bytes - 1) > segment->last)
+    *place = router_rank(node, address);
+    return node;
+}
+
+/* The route of an access that request_check passed, or NULL. Valid until the poller's next
+ * quiescent point. */
+static inline const struct router_route *router_find(const struct router *router, uint32_t type,
+                                                     uint64_t address, uint32_t size_bytes)
+{
+    size_t place;
+    const struct router_node *node = router_descend(router, type, address, &place);
+    if (!node || address < node->firsts[place] ||
+        address + (size_bytes - 1) > node->segments[place].last)
         return NULL;
-    return &segment->route;
+    return &node->segments[place].route;
+}
+
+/*
+ * The same for a reader that comes again and again: drivers rarely leave a device for one access.
+ * Valid until the next call with that hint.
+ */
+static inline const struct router_route *router_find_again(const struct router *router,
+                                                           struct router_hint *hint, uint32_t type,
+                                                           uint64_t address, uint32_t size_bytes)
+{
+    /* Acquire: pairs with the release of a change; what is found below is at least as new. */
+    uint64_t generation = atomic_load_explicit(&router->generation, memory_order_acquire);
+    if (hint->generation == generation && hint->type == type && address >= hint->first &&
+        address + (size_bytes - 1) <= hint->last)
+        return &hint->route;
+    size_t place;
+    const struct router_node *node = router_descend(router, type, address, &place);
+    if (!node || address < node->firsts[place] ||
+        address + (size_bytes - 1) > node->segments[place].last)
+        return NULL;
+    *hint = (struct router_hint){.generation = generation,
+                                 .first = node->firsts[place],
+                                 .last = node->segments[place].last,
+                                 .type = type,
+                                 .route = node->segments[place].route};
+    return &hint->route;
 }
 
 #endif

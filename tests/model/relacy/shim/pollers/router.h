@@ -16,8 +16,13 @@ struct router {
     struct router_route route;
 };
 
-static inline const struct router_route *router_find(const struct router *router, uint32_t,
-                                                     uint64_t, uint32_t)
+struct router_hint {
+    uint64_t generation;
+};
+
+static inline const struct router_route *router_find_again(const struct router *router,
+                                                           struct router_hint *, uint32_t,
+                                                           uint64_t, uint32_t)
 {
     RL_ASSERT(router->is_alive);
     return router->route.client ? &router->route : NULL;
