@@ -17,12 +17,13 @@ int page_init(struct page *page, uint32_t vcpu_count, const struct router *route
     page->pci_address = 0;
     page->vcpu_count = vcpu_count;
     page->watch_next = 0;
-    page->hint.generation = 0;
     page->stray_seen = 0;
     page->default_client = default_client;
     atomic_init(&page->router, router);
-    for (uint32_t i = 0; i < SLOT_COUNT; i++)
+    for (uint32_t i = 0; i < SLOT_COUNT; i++) {
         slot_record_init(&page->records[i]);
+        page->hints[i].generation = 0;
+    }
     return 0;
 }
 

@@ -50,8 +50,9 @@ struct page {
     uint32_t vcpu_count;
     /* Acquire in the poller pairs with control's release: the tree is built before it is seen. */
     _Atomic(const struct router *) router;
-    struct client *default_client;        /* NULL: none */
-    _Alignas(64) struct router_hint hint; /* the sweeping poller's */
+    struct client *default_client; /* NULL: none */
+    /* The sweeping poller's, one a vCPU: each has its own device that it comes back to. */
+    _Alignas(64) struct router_hint hints[SLOT_COUNT];
     struct slot_record records[SLOT_COUNT];
     /* Written in every round, therefore not in the first line, which other pollers read to answer. */
     _Alignas(64) uint32_t

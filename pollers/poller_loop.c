@@ -124,8 +124,8 @@ static bool take_pci_ports(struct page *page, uint32_t slot_index, const struct 
 static inline struct client *route(struct page *page, struct request *request)
 {
     const struct router *router = atomic_load_explicit(&page->router, memory_order_acquire);
-    const struct router_route *found = router_find_again(router, &page->hint, request->type,
-                                                         request->address, request->size_bytes);
+    const struct router_route *found = router_find_again(
+        router, &page->hints[request->vcpu], request->type, request->address, request->size_bytes);
     if (likely(found != NULL)) {
         request->offset = request->address - found->first;
         request->range_index = found->range_index;
