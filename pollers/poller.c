@@ -95,11 +95,16 @@ static int thread_prepare(struct poller *poller)
 /* Whose thread this is, for the signal handler. */
 static _Thread_local struct poller *own_poller;
 
-/* Never returns: what the thread was doing is not gone on with. That takes no system call, so the
- * sandbox does not mind. */
+/* Never returns on a poller at work: what the thread was doing is not gone on with. That takes no
+ * system call, so the sandbox does not mind. */
 static void stand_still(int signal)
 {
     (void)signal;
+    /* Sent by somebody else to a thread of control's, or come too late: the thread is on its way out,
+     * and poller_freeze waits for that. Relaxed: this thread wrote it. */
+    if (!own_poller ||
+        atomic_load_explicit(&own_poller->state, memory_order_relaxed) == POLLER_STOPPED)
+        return;
     /* Release: pairs with poller_freeze's acquire; what the thread stored before is then visible. */
     atomic_store_explicit(&own_poller->state, POLLER_FROZEN, memory_order_release);
     for (;;)
@@ -336,7 +341,16 @@ int poller_freeze(struct poller *poller, uint64_t timeout_ns)
     if (atomic_load_explicit(&poller->state, memory_order_acquire) != POLLER_RUNNING)
         return 0;
     int error = pthread_kill(poller->thread, FREEZE_SIGNAL);
-    return error ? -error : wait_while_state(poller, POLLER_RUNNING, timeout_ns);
+    int result = error ? -error : wait_while_state(poller, POLLER_RUNNING, timeout_ns);
+    /* It ended meanwhile: its handler may still look at the poller. */
+    if (atomic_load_explicit(&poller->state, memory_order_acquire) == POLLER_STOPPED)
+        pthread_join(poller->thread, NULL);
+    return result;
+}
+
+bool poller_is_frozen(const struct poller *poller)
+{
+    return atomic_load_explicit(&poller->state, memory_order_acquire) == POLLER_FROZEN;
 }
 
 void poller_destroy(struct poller *poller)

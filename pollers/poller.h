@@ -88,8 +88,11 @@ int poller_stop(struct poller *poller, uint64_t timeout_ns);
 
 /* For one that poller_stop could not end: its thread stands still for good, wherever it is, so that
  * control may settle what it was handling (page_settle_frozen). Uses SIGRTMAX - 1. 0: it stands, or
- * there is none; -ETIMEDOUT. */
+ * came to its end by itself, or there is none; -ETIMEDOUT. */
 int poller_freeze(struct poller *poller, uint64_t timeout_ns);
+
+/* True once poller_freeze made it stand still. */
+bool poller_is_frozen(const struct poller *poller);
 
 /* True if no thread runs on it: never started, or stopped and ended. */
 bool poller_is_gone(const struct poller *poller);

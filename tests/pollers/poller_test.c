@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 
 #define TIMEOUT_NS 20000000000ull
@@ -354,6 +355,31 @@ static void idle_strategies_all_serve(void **state)
     }
 }
 
+/* As if poller_freeze came while the thread was ending. */
+static void end_and_be_frozen(void *context)
+{
+    struct poller *poller = context;
+    atomic_store(&poller->state, POLLER_STOPPED);
+    raise(SIGRTMAX - 1);
+    poller->is_stopping = true;
+}
+
+static void freezing_takes_only_a_poller_at_work(void **state)
+{
+    (void)state;
+    struct guest *guest = guest_create((struct guest_options){.vcpus = 1});
+    assert_int_equal(poller_freeze(guest->poller, TIMEOUT_NS), 0); /* no thread */
+    start_thread(guest);
+    pthread_kill(pthread_self(), SIGRTMAX - 1); /* somebody else's, to a thread that is no poller */
+    pthread_t thread = guest->poller->thread;
+    assert_int_equal(poller_call(guest->poller, end_and_be_frozen, guest->poller, TIMEOUT_NS), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_int_equal(poller_freeze(guest->poller, TIMEOUT_NS), 0);
+    assert_false(poller_is_frozen(guest->poller));
+    assert_true(poller_is_gone(guest->poller));
+    guest_destroy(guest);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -368,6 +394,7 @@ int main(void)
         cmocka_unit_test(row22_torn_address_is_used_as_it_was_checked),
         cmocka_unit_test(client_on_another_poller_answers_through_its_inbox),
         cmocka_unit_test(idle_strategies_all_serve),
+        cmocka_unit_test(freezing_takes_only_a_poller_at_work),
     };
     return cmocka_run_group_tests(tests, open_placement, close_placement);
 }
