@@ -78,14 +78,6 @@ uint32_t page_settle_all(struct page *page)
     return settled;
 }
 
-bool page_is_handling(const struct page *page)
-{
-    for (uint32_t i = 0; i < SLOT_COUNT; i++)
-        if (slot_record_phase(slot_record_word(&page->records[i])) == SLOT_PHASE_HANDLING)
-            return true;
-    return false;
-}
-
 uint32_t page_settle_frozen(struct page *page)
 {
     uint32_t settled = page_settle_all(page);

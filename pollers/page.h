@@ -99,9 +99,6 @@ uint32_t page_settle_all(struct page *page);
  * and what that poller had claimed and nobody else has, with all-ones. Returns how many. */
 uint32_t page_settle_frozen(struct page *page);
 
-/* True if the sweeping poller handles a request of this page just now. Any thread. */
-bool page_is_handling(const struct page *page);
-
 /* How many slots are in flight now. Any thread. */
 uint32_t page_in_flight(const struct page *page);
 

@@ -128,19 +128,33 @@ static void say_late(const struct vm *vm, uint32_t late)
                     vm->name, late);
 }
 
-/* A poller that hangs in a device of its own VM: nobody else can answer while it might go on. */
-static void settle_stuck(struct topology *topology)
+/* One that hangs in a device, or comes back just now, is made to stand still: what it took on from
+ * here on nobody would answer, and the devices it would call are about to be closed. */
+static int stop_pollers(struct topology *topology)
+{
+    int result = 0;
+    for (size_t i = 0; i < topology->poller_count; i++) {
+        struct topology_poller *poller = &topology->pollers[i];
+        if (poller_stop(poller->poller, VM_CALL_TIMEOUT_NS) == 0)
+            continue;
+        result = -ETIMEDOUT;
+        log_error("poller %s is stuck in a device", poller->name);
+        if (poller_freeze(poller->poller, VM_CALL_TIMEOUT_NS) < 0)
+            log_error("poller %s cannot be made to stand still; what it handles stays unanswered",
+                      poller->name);
+    }
+    return result;
+}
+
+/* What was taken on after page_settle_all, by a poller that could not be told to pause its pages, and
+ * what such a poller was handling. */
+static void settle_rest(struct topology *topology)
 {
     for (size_t i = 0; i < topology->vm_count; i++) {
         struct vm *vm = topology->vms[i];
-        if (!page_is_handling(vm->page))
-            continue;
-        if (poller_freeze(vm->poller, VM_CALL_TIMEOUT_NS) == 0)
-            say_late(vm, page_settle_frozen(vm->page));
-        else
-            log_error("vm %s: its poller cannot be made to stand still; what it handles stays "
-                      "unanswered",
-                      vm->name);
+        bool is_mapped = vm->is_attached || vm->is_detaching;
+        say_late(vm, is_mapped && poller_is_frozen(vm->poller) ? page_settle_frozen(vm->page)
+                                                               : page_settle_all(vm->page));
     }
 }
 
@@ -157,13 +171,9 @@ int topology_settle(struct topology *topology)
     }
     for (size_t i = 0; i < topology->vm_count; i++)
         say_late(topology->vms[i], page_settle_all(topology->vms[i]->page));
-    for (size_t i = 0; i < topology->poller_count; i++) {
-        if (poller_stop(topology->pollers[i].poller, VM_CALL_TIMEOUT_NS) == 0)
-            continue;
-        log_error("poller %s is stuck in a device", topology->pollers[i].name);
+    if (stop_pollers(topology) < 0)
         result = -ETIMEDOUT;
-    }
-    settle_stuck(topology);
+    settle_rest(topology);
     cpu_latency_release(&topology->cpu_latency);
     notifier_stop(topology->notifier); /* the doorbells that were answered have rung */
     return result;
