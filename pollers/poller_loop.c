@@ -187,14 +187,11 @@ static inline uint32_t hand_over(struct page *page, struct client *client,
     return 1;
 }
 
-/* A PENDING slot. Returns 1 if it was taken on, 0 if it stays as it is. */
+/* A PENDING slot whose record is idle. Returns 1 if it was taken on, 0 if it stays as it is. */
 static inline uint32_t dispatch(struct poller *poller, struct page *page, uint32_t slot_index,
                                 uint64_t now)
 {
     struct slot_record *record = &page->records[slot_index];
-    if (unlikely(!slot_record_is_idle(record)))
-        return 0; /* the requester asks again while we own the slot */
-
     struct acrn_io_request *slot = &page->slots[slot_index];
     struct inbox_entry entry;
     struct request *request = &entry.request;
@@ -229,6 +226,10 @@ static inline uint32_t dispatch(struct poller *poller, struct page *page, uint32
 /* A PENDING slot, and what it cost: from the look at it until it was answered or handed over. */
 static inline uint32_t take(struct poller *poller, struct page *page, uint32_t slot_index)
 {
+    /* The requester asks again while we own the slot. It may do so for as long as it likes: the other
+     * pages' slots wait for no more than this look. */
+    if (unlikely(!slot_record_is_idle(&page->records[slot_index])))
+        return 0;
     uint64_t begin = ticks_now();
     poller->last_ticks = begin;
     uint32_t work = dispatch(poller, page, slot_index, begin);
