@@ -77,8 +77,8 @@ static inline void bare_serve(struct acrn_io_request *const *pages, uint32_t pag
     }
 }
 
-/* The requester's side: one read as the hypervisor makes it; ticks from PENDING to COMPLETE. */
-static inline uint64_t bare_access(struct acrn_io_request *slot, uint64_t address)
+/* The requester's side: what the hypervisor writes for a read of 4 bytes, but for PENDING. */
+static inline void bare_fill(struct acrn_io_request *slot, uint64_t address)
 {
     slot->type = REQUEST_MMIO;
     slot->completion_polling = 1;
@@ -86,14 +86,26 @@ static inline uint64_t bare_access(struct acrn_io_request *slot, uint64_t addres
     slot->reqs.mmio_request.address = address;
     slot->reqs.mmio_request.size = 4;
     slot->reqs.mmio_request.value = 0;
-    uint64_t begin = ticks_now();
-    __atomic_store_n(&slot->processed, SLOT_PENDING, __ATOMIC_RELEASE);
+}
+
+/* Spins until the slot is COMPLETE. */
+static inline void bare_await(const struct acrn_io_request *slot)
+{
     uint64_t spins = 0;
     while (slot_state(slot) != SLOT_COMPLETE) {
         ticks_pause();
         if (++spins % (1u << 20) == 0)
             sched_yield(); /* both on one CPU: let the other go on */
     }
+}
+
+/* A whole read; ticks from PENDING to COMPLETE. */
+static inline uint64_t bare_access(struct acrn_io_request *slot, uint64_t address)
+{
+    bare_fill(slot, address);
+    uint64_t begin = ticks_now();
+    __atomic_store_n(&slot->processed, SLOT_PENDING, __ATOMIC_RELEASE);
+    bare_await(slot);
     uint64_t end = ticks_now();
     __atomic_store_n(&slot->processed, SLOT_FREE, __ATOMIC_RELEASE);
     return end - begin;

@@ -52,12 +52,7 @@ static void ask_poller(struct guest *guest, struct requester_access *access)
     slot->reqs.pio_request.size = access->size_bytes;
     slot->reqs.pio_request.value = 0;
     __atomic_store_n(&slot->processed, SLOT_PENDING, __ATOMIC_RELEASE);
-    uint64_t spins = 0;
-    while (slot_state(slot) != SLOT_COMPLETE) {
-        ticks_pause();
-        if (++spins % (1u << 20) == 0)
-            sched_yield(); /* both on one CPU: let the other go on */
-    }
+    bare_await(slot);
     access->value = slot->reqs.pio_request.value;
     __atomic_store_n(&slot->processed, SLOT_FREE, __ATOMIC_RELEASE);
 }

@@ -13,6 +13,7 @@
  */
 #include "bench/bare.h"
 #include "bench/bench.h"
+#include "bench/echo.h"
 #include "bench/partner.h"
 
 #include "clients/inbox.h"
@@ -231,20 +232,6 @@ static int run_block(void *context, uint32_t way, uint64_t *samples, uint32_t co
 
 /* ---- set-up ------------------------------------------------------------------------------ */
 
-static int echo_handle(struct device *device, struct request *request)
-{
-    (void)device;
-    request->value = request->address;
-    return 0;
-}
-
-static const struct device_ops echo_ops = {.name = "echo", .handle = echo_handle};
-
-static void stop_poller(void *context)
-{
-    ((struct poller *)context)->is_stopping = true;
-}
-
 static int build_client(struct hop *hop, uint32_t device_cpu)
 {
     int node = memory_node_of_cpu(device_cpu);
@@ -284,7 +271,8 @@ static int set_up(struct hop *hop, const struct bench_options *options)
     page_open(hop->page, hop->source.slots);
     poller_add_page(hop->sweeping, hop->page);
     poller_add_inbox(hop->other, &hop->client, hop->page);
-    hop->stop_command = (struct poller_command){.function = stop_poller, .context = hop->other};
+    hop->stop_command =
+        (struct poller_command){.function = echo_stop_poller, .context = hop->other};
     ticks_per_second();
     result = bench_bind_self(options->requester_cpu);
     return result < 0 ? result : partner_create(options->poller_cpu, &hop->partner);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "bench/serving.h"
 
+#include "bench/echo.h"
 #include "bench/partner.h"
 #include "pollers/memory.h"
 #include "pollers/poller_internal.h"
@@ -29,21 +30,6 @@ struct serving {
     _Atomic uint32_t stop_bare;
     struct poller_command stop_command;
 };
-
-/* The cheapest device there is: what is measured is the way to it and back. */
-static int echo_handle(struct device *device, struct request *request)
-{
-    (void)device;
-    request->value = request->address;
-    return 0;
-}
-
-static const struct device_ops echo_ops = {.name = "echo", .handle = echo_handle};
-
-static void stop_poller(void *context)
-{
-    ((struct poller *)context)->is_stopping = true;
-}
 
 static void serve(void *context)
 {
@@ -136,7 +122,7 @@ static int set_up(struct serving *serving)
     page_open(serving->page, serving->source.slots);
     poller_add_page(serving->poller, serving->page);
     serving->stop_command =
-        (struct poller_command){.function = stop_poller, .context = serving->poller};
+        (struct poller_command){.function = echo_stop_poller, .context = serving->poller};
     ticks_per_second();
     result = bench_bind_self(options->requester_cpu);
     return result < 0 ? result : partner_create(options->poller_cpu, &serving->partner);

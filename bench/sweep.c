@@ -10,6 +10,7 @@
  */
 #include "bench/bare.h"
 #include "bench/bench.h"
+#include "bench/echo.h"
 #include "bench/partner.h"
 
 #include "pollers/memory.h"
@@ -189,20 +190,6 @@ static int run_trips(void *context, uint32_t trip, uint64_t *samples, uint32_t c
 
 /* ---- set-up ------------------------------------------------------------------------------ */
 
-static int echo_handle(struct device *device, struct request *request)
-{
-    (void)device;
-    request->value = request->address;
-    return 0;
-}
-
-static const struct device_ops echo_ops = {.name = "echo", .handle = echo_handle};
-
-static void stop_poller(void *context)
-{
-    ((struct poller *)context)->is_stopping = true;
-}
-
 static int add_vm(struct sweep *sweep, int node)
 {
     uint32_t vm = sweep->vm_count;
@@ -237,7 +224,7 @@ static int set_up(struct sweep *sweep, const struct bench_options *options)
     if (result < 0)
         return result;
     sweep->stop_command =
-        (struct poller_command){.function = stop_poller, .context = sweep->poller};
+        (struct poller_command){.function = echo_stop_poller, .context = sweep->poller};
     return 0;
 }
 

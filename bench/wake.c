@@ -128,22 +128,12 @@ static void chain_stop(struct wake *wake)
 static uint64_t access_slot(struct wake *wake, uint32_t variant, uint64_t address)
 {
     struct acrn_io_request *slot = &wake->slots[0];
-    slot->type = REQUEST_MMIO;
-    slot->completion_polling = 1;
-    slot->reqs.mmio_request.direction = REQUEST_READ;
-    slot->reqs.mmio_request.address = address;
-    slot->reqs.mmio_request.size = 4;
-    slot->reqs.mmio_request.value = 0;
+    bare_fill(slot, address);
     uint64_t begin = ticks_now();
     __atomic_store_n(&slot->processed, SLOT_PENDING, __ATOMIC_RELEASE);
     if (variant == VARIANT_CHAIN)
         ring(wake->upcall);
-    uint64_t spins = 0;
-    while (slot_state(slot) != SLOT_COMPLETE) {
-        ticks_pause();
-        if (++spins % (1u << 20) == 0)
-            sched_yield(); /* both on one CPU: let the other go on */
-    }
+    bare_await(slot);
     uint64_t end = ticks_now();
     __atomic_store_n(&slot->processed, SLOT_FREE, __ATOMIC_RELEASE);
     return end - begin;
