@@ -215,6 +215,18 @@ int poller_call(struct poller *poller, void (*function)(void *context), void *co
     return result;
 }
 
+int poller_call_brief(struct poller *poller, void (*function)(void *context), void *context,
+                      uint64_t timeout_ns)
+{
+    int result = poller_call(poller, function, context, timeout_ns);
+    if (result != -EINPROGRESS)
+        return result;
+    while (!atomic_load_explicit(&poller->mailbox.is_done, memory_order_acquire))
+        pause_briefly();
+    poller->was_late = false;
+    return 0;
+}
+
 static void nothing(void *context)
 {
     (void)context;
@@ -227,8 +239,7 @@ int poller_quiesce(struct poller *poller, uint64_t timeout_ns)
 
 /* ---- duties ------------------------------------------------------------------------------ */
 
-/* What changes, and how it went. On control's stack: the functions below cannot get stuck, so none
- * outlives its call. */
+/* What changes, and how it went. On control's stack: none of the functions below outlives its call. */
 struct duty_change {
     struct poller *poller;
     struct page *page;
@@ -290,7 +301,7 @@ static void remove_inbox(void *context)
 
 static int change_duty(struct duty_change change, void (*function)(void *context))
 {
-    int result = poller_call(change.poller, function, &change, DUTY_TIMEOUT_NS);
+    int result = poller_call_brief(change.poller, function, &change, DUTY_TIMEOUT_NS);
     return result < 0 ? result : change.result;
 }
 

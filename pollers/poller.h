@@ -79,6 +79,11 @@ int poller_start(struct poller *poller);
 int poller_call(struct poller *poller, void (*function)(void *context), void *context,
                 uint64_t timeout_ns);
 
+/* The same for a function that cannot get stuck, with a context on the caller's stack: once the poller
+ * has begun with it, its end is waited for, however long the poller gets no CPU. Never -EINPROGRESS. */
+int poller_call_brief(struct poller *poller, void (*function)(void *context), void *context,
+                      uint64_t timeout_ns);
+
 /* Waits until the poller was between two rounds: what was published before is all it sees. As
  * poller_call. */
 int poller_quiesce(struct poller *poller, uint64_t timeout_ns);

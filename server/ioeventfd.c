@@ -140,11 +140,7 @@ static int apply_entries(struct address *address)
     address->next_table = build_table(address);
     if (!address->next_table)
         return -ENOMEM;
-    int result = poller_call(vm->poller, install_table, address, VM_CALL_TIMEOUT_NS);
-    if (result == -EINPROGRESS) {
-        vm->is_stuck = true; /* either table may be in use: both stay */
-        return result;
-    }
+    int result = poller_call_brief(vm->poller, install_table, address, VM_CALL_TIMEOUT_NS);
     if (result == 0)
         address->table = address->next_table;
     free(result == 0 ? old : address->next_table);

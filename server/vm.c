@@ -16,8 +16,8 @@
 #include <string.h>
 #include <time.h>
 
-static int call(struct vm *vm, struct poller *poller, void (*function)(void *context),
-                void *context)
+static int call_device(struct vm *vm, struct poller *poller, void (*function)(void *context),
+                       void *context)
 {
     int result = poller_call(poller, function, context, VM_CALL_TIMEOUT_NS);
     if (result == -EINPROGRESS && !vm->is_stuck) {
@@ -167,7 +167,8 @@ static int change_state(struct vm *vm, enum vm_state from, enum vm_state to,
         return -EINVAL;
     if (vm->is_stuck)
         return -EINPROGRESS;
-    int result = vm->is_attached ? call(vm, vm->poller, function, vm) : 0;
+    int result =
+        vm->is_attached ? poller_call_brief(vm->poller, function, vm, VM_CALL_TIMEOUT_NS) : 0;
     if (result == 0)
         vm->state = to;
     return result;
@@ -196,7 +197,7 @@ static int reset_devices(struct vm *vm)
     for (uint32_t i = 0; i < vm->client_count && result == 0; i++) {
         struct vm_client *client = vm->clients[i];
         if (client->client.device && client->client.device->ops->reset)
-            result = call(vm, client->poller, reset_device, &client->client);
+            result = call_device(vm, client->poller, reset_device, &client->client);
     }
     return result;
 }
@@ -215,7 +216,7 @@ int vm_attach(struct vm *vm, pid_t pid, int *descriptor)
         return result;
     result = reset_devices(vm);
     if (result == 0)
-        result = call(vm, vm->poller, open_page, vm);
+        result = poller_call_brief(vm->poller, open_page, vm, VM_CALL_TIMEOUT_NS);
     if (result < 0) {
         if (result != -EINPROGRESS)
             source_memfd_close(&vm->source);
@@ -231,7 +232,7 @@ int vm_attach(struct vm *vm, pid_t pid, int *descriptor)
 /* A quiescent point of every poller that may still be answering on this page. */
 static int let_go(struct vm *vm)
 {
-    int result = call(vm, vm->poller, close_page, vm);
+    int result = poller_call_brief(vm->poller, close_page, vm, VM_CALL_TIMEOUT_NS);
     for (uint32_t i = 0; i < vm->client_count && result == 0; i++)
         if (vm->clients[i]->poller != vm->poller)
             result = poller_quiesce(vm->clients[i]->poller, VM_CALL_TIMEOUT_NS);
@@ -269,7 +270,7 @@ int vm_clear_begin(struct vm *vm)
         return -EINPROGRESS;
     if (vm->is_clearing)
         return 0;
-    int result = call(vm, vm->poller, begin_clearing, vm);
+    int result = poller_call_brief(vm->poller, begin_clearing, vm, VM_CALL_TIMEOUT_NS);
     if (result < 0)
         return result;
     vm->is_clearing = true;
@@ -296,7 +297,7 @@ static int finish_clear(struct vm *vm)
     if (result == 0 && vm->resets_devices)
         result = reset_devices(vm);
     if (result == 0)
-        result = call(vm, vm->poller, end_clearing, vm);
+        result = poller_call_brief(vm->poller, end_clearing, vm, VM_CALL_TIMEOUT_NS);
     if (result < 0) {
         /* The poller does not answer: the clear lasts until it does, asked again by the second. */
         vm->clear_retry_ticks = ticks_now() + ticks_per_second();

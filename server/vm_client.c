@@ -94,7 +94,7 @@ int vm_set_default_client(struct vm *vm, struct vm_client *client)
     if (client && client->vm != vm)
         return -EINVAL;
     struct default_change change = {vm->page, client ? &client->client : NULL};
-    return poller_call(vm->poller, set_default, &change, VM_CALL_TIMEOUT_NS);
+    return poller_call_brief(vm->poller, set_default, &change, VM_CALL_TIMEOUT_NS);
 }
 
 /* ---- life -------------------------------------------------------------------------------- */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The poller as a thread: where it runs, how it is called and stopped, and what a hostile requester
  * can do to it and to its other VMs. */
-#include "tests/support/guest.h"
 #include "tests/support/chosen_cpu.h"
+#include "tests/support/guest.h"
 
 #include "pollers/placement.h"
 #include "pollers/ticks.h"
@@ -12,6 +12,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <time.h>
 
 #define TIMEOUT_NS 20000000000ull
 
@@ -50,7 +51,8 @@ static void cpu_that_does_not_exist_is_refused(void **state)
     assert_false(placement_check(placement_machine(placement), 9999, reason, sizeof(reason)));
     assert_non_null(strstr(reason, "CPU 9999 does not exist"));
     assert_non_null(strstr(reason, "expected one of 0"));
-    assert_false(placement_check(placement_machine(placement), UINT32_MAX - 1, reason, sizeof(reason)));
+    assert_false(
+        placement_check(placement_machine(placement), UINT32_MAX - 1, reason, sizeof(reason)));
     struct guest *guest = guest_create((struct guest_options){.vcpus = 1});
     guest->poller->options.placement = placement;
     guest->poller->options.cpu = 9999;
@@ -224,6 +226,29 @@ static void serve_beside_hostile(bool only_states)
     guest_destroy(bad);
 }
 
+/* As if it had got no CPU right after it took the command. */
+static void linger_and_set_flag(void *context)
+{
+    struct timespec pause = {.tv_nsec = 100000000};
+    nanosleep(&pause, NULL);
+    set_flag(context);
+}
+
+static void brief_call_that_was_begun_is_waited_for(void **state)
+{
+    (void)state;
+    struct guest *guest = guest_create((struct guest_options){.vcpus = 1});
+    start_thread(guest);
+    _Atomic bool flag = false;
+    /* Given back, or begun and then done: never left with a context that is gone. */
+    int result = poller_call_brief(guest->poller, linger_and_set_flag, &flag, 10000000);
+    assert_true(result == 0 || result == -ETIMEDOUT);
+    assert_int_equal(atomic_load(&flag), result == 0);
+    stop_thread(guest);
+    assert_int_equal(atomic_load(&flag), result == 0);
+    guest_destroy(guest);
+}
+
 static void row17_flapping_states_disturb_no_other_vm(void **state)
 {
     (void)state;
@@ -388,6 +413,7 @@ int main(void)
         cmocka_unit_test(runs_on_its_cpu),
         cmocka_unit_test(calls_of_a_poller_without_a_thread_are_made_here),
         cmocka_unit_test(call_of_a_stuck_poller_is_taken_back),
+        cmocka_unit_test(brief_call_that_was_begun_is_waited_for),
         cmocka_unit_test(row17_flapping_states_disturb_no_other_vm),
         cmocka_unit_test(row17_one_round_answers_each_slot_at_most_once),
         cmocka_unit_test(row18_page_rewritten_at_full_speed_disturbs_no_other_vm),
