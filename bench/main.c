@@ -18,21 +18,26 @@ static const struct {
     const char *name;
     const char *summary;
     int (*run)(struct bench_result *result);
+    bool needs_two_cpus; /* two threads that spin for each other: on one CPU it would take hours */
 } questions[] = {
-    {"rtt", "PENDING to COMPLETE as the vCPU sees it, beside the bare slot protocol", bench_rtt},
+    {"rtt", "PENDING to COMPLETE as the vCPU sees it, beside the bare slot protocol", bench_rtt,
+     true},
     {"hop", "a request to a device on another poller and back, beside one cache line both ways",
-     bench_hop},
+     bench_hop, true},
     {"sweep", "looking at the slots of 1 to 64 VMs, and the round trip when one is PENDING",
-     bench_sweep},
-    {"rate", "time a request takes while 16 slots are always pending, reads and writes",
-     bench_rate},
+     bench_sweep, true},
+    {"rate", "time a request takes while 16 slots are always pending, reads and writes", bench_rate,
+     true},
     {"route", "one lookup of an address's range, beside a list, a tree and a binary search",
-     bench_route},
-    {"notify", "cost on the poller of one notification, by the ways there are", bench_notify},
-    {"wake", "the shape of today's driver, beside rtt", bench_wake},
-    {"jitter", "the longest gaps of an idle poller, and what interrupted it", bench_jitter},
-    {"guest", "a port read timed by a KVM guest, beside its own thread and QEMU", bench_guest},
-    {"ranges", "latency while 65,535 ranges are changed, and the time of a VM reset", bench_ranges},
+     bench_route, false},
+    {"notify", "cost on the poller of one notification, by the ways there are", bench_notify,
+     false},
+    {"wake", "the shape of today's driver, beside rtt", bench_wake, false},
+    {"jitter", "the longest gaps of an idle poller, and what interrupted it", bench_jitter, false},
+    {"guest", "a port read timed by a KVM guest, beside its own thread and QEMU", bench_guest,
+     false},
+    {"ranges", "latency while 65,535 ranges are changed, and the time of a VM reset", bench_ranges,
+     false},
 };
 #define QUESTION_COUNT (sizeof(questions) / sizeof(questions[0]))
 
@@ -62,19 +67,33 @@ static void print_usage(FILE *out)
           out);
 }
 
-static int usage_error(const char *problem, const char *what)
+static int usage_error(void)
 {
-    fprintf(stderr, "ioreq-bench: %s%s\nTry: ioreq-bench --help\n", problem, what);
+    fputs("Try: ioreq-bench --help\n", stderr);
     return EXIT_USAGE;
 }
 
-static bool parse_number(const char *text, uint32_t minimum, uint32_t maximum, uint32_t *number)
+/* Names what there is, behind a line that has begun. */
+static int expected_question(void)
+{
+    fputs("expected one of:", stderr);
+    for (size_t i = 0; i < QUESTION_COUNT; i++)
+        fprintf(stderr, " %s", questions[i].name);
+    fputc('\n', stderr);
+    return usage_error();
+}
+
+static bool parse_number(const char *option, const char *text, uint32_t minimum, uint32_t maximum,
+                         uint32_t *number)
 {
     char *end;
     errno = 0;
     unsigned long value = strtoul(text, &end, 10);
-    if (errno || end == text || *end || text[0] == '-' || value < minimum || value > maximum)
+    if (errno || end == text || *end || text[0] == '-' || value < minimum || value > maximum) {
+        fprintf(stderr, "ioreq-bench: --%s: '%s'; expected a number from %u to %u\n", option, text,
+                minimum, maximum);
         return false;
+    }
     *number = (uint32_t)value;
     return true;
 }
@@ -126,26 +145,29 @@ static int parse_options(int argc, char **argv, struct bench_options *options)
             break;
         case VCPUS:
             options->has_vcpus = true;
-            is_valid = parse_number(optarg, 1, 16, &options->vcpus);
+            is_valid = parse_number(known[index].name, optarg, 1, 16, &options->vcpus);
             break;
         case RANGES:
             options->has_ranges = true;
-            is_valid = parse_number(optarg, 1, 65536, &options->ranges);
+            is_valid = parse_number(known[index].name, optarg, 1, 65536, &options->ranges);
             break;
         case BLOCKS:
-            is_valid = parse_number(optarg, 1, 10000, &options->blocks);
+            is_valid = parse_number(known[index].name, optarg, 1, 10000, &options->blocks);
             break;
         case EXPORT:
             options->export_directory = optarg;
             break;
         case SAMPLES:
-            is_valid = parse_number(optarg, 100, 1000000, &options->block_samples);
+            is_valid =
+                parse_number(known[index].name, optarg, 100, 1000000, &options->block_samples);
             break;
         case REQUESTER_CPU:
-            is_valid = parse_number(optarg, 0, CPU_SETSIZE - 1, &options->requester_cpu);
+            is_valid = parse_number(known[index].name, optarg, 0, CPU_SETSIZE - 1,
+                                    &options->requester_cpu);
             break;
         case POLLER_CPU:
-            is_valid = parse_number(optarg, 0, CPU_SETSIZE - 1, &options->poller_cpu);
+            is_valid =
+                parse_number(known[index].name, optarg, 0, CPU_SETSIZE - 1, &options->poller_cpu);
             break;
         case LIST:
             for (size_t i = 0; i < QUESTION_COUNT; i++)
@@ -158,13 +180,24 @@ static int parse_options(int argc, char **argv, struct bench_options *options)
             puts("ioreq-bench " IOREQD_VERSION);
             return EXIT_OK;
         default:
-            fputs("Try: ioreq-bench --help\n", stderr);
-            return EXIT_USAGE;
+            return usage_error();
         }
         if (!is_valid)
-            return usage_error("out of range: --", known[index].name);
+            return usage_error();
     }
     return -1;
+}
+
+/* Whether the question can be asked on those CPUs; says why not. */
+static bool has_cpus(size_t question, const struct bench_options *options)
+{
+    if (options->requester_cpu != options->poller_cpu || !questions[question].needs_two_cpus)
+        return true;
+    fprintf(stderr,
+            "ioreq-bench: %s: requester and poller would share CPU %u; expected two CPUs, by "
+            "--requester-cpu and --poller-cpu\n",
+            questions[question].name, options->poller_cpu);
+    return false;
 }
 
 static int ask(size_t question, const struct bench_options *options)
@@ -195,8 +228,11 @@ int main(int argc, char **argv)
     int exit_code = parse_options(argc, argv, &options);
     if (exit_code >= 0)
         return exit_code;
-    if (optind + 1 != argc)
-        return usage_error("expected one question", "");
+    if (optind + 1 != argc) {
+        fprintf(stderr, "ioreq-bench: %s; ",
+                optind == argc ? "no question" : "more than one question");
+        return expected_question();
+    }
     if (!options.is_smoke && (strcmp(IOREQD_BUILD_TYPE, "Release") != 0 || IOREQD_SANITIZE[0])) {
         fputs("ioreq-bench: this is not a Release build, its figures would mean nothing; build the "
               "release preset, or use --smoke\n",
@@ -209,6 +245,7 @@ int main(int argc, char **argv)
     }
     for (size_t i = 0; i < QUESTION_COUNT; i++)
         if (strcmp(argv[optind], questions[i].name) == 0)
-            return ask(i, &options);
-    return usage_error("unknown question: ", argv[optind]);
+            return has_cpus(i, &options) ? ask(i, &options) : usage_error();
+    fprintf(stderr, "ioreq-bench: '%s' is no question; ", argv[optind]);
+    return expected_question();
 }

@@ -31,7 +31,9 @@ int bench_bind_self(uint32_t cpu)
         placement_close(placement);
     }
     if (result < 0)
-        fprintf(stderr, "ioreq-bench: cannot run on CPU %u: %s\n", cpu, strerror(-result));
+        fprintf(stderr,
+                "ioreq-bench: cannot run on CPU %u: %s; expected one that is online and allowed\n",
+                cpu, strerror(-result));
     return result;
 }
 
