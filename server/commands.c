@@ -107,31 +107,37 @@ static struct command_reply attach(const struct call *call)
     return reply;
 }
 
-static struct command_reply with_vm(const struct call *call, int (*operation)(struct vm *vm))
+/* A VM must be in that state, or its state does not matter: NULL. */
+static struct command_reply with_vm(const struct call *call, int (*operation)(struct vm *vm),
+                                    const char *state)
 {
     struct command_reply reply;
     struct vm *vm = command_find_vm(call, &reply);
-    return vm ? command_reply_result(operation(vm), call->arguments[0]) : reply;
+    int result = vm ? operation(vm) : 0;
+    if (result == -EINVAL && state)
+        return command_error(EINVAL, "VM %s is %s; expected a %s one", vm->name,
+                             status_vm_state(vm), state);
+    return vm ? command_reply_result(result, call->arguments[0]) : reply;
 }
 
 static struct command_reply start(const struct call *call)
 {
-    return with_vm(call, vm_start);
+    return with_vm(call, vm_start, "stopped");
 }
 
 static struct command_reply pause_vm(const struct call *call)
 {
-    return with_vm(call, vm_pause);
+    return with_vm(call, vm_pause, "running");
 }
 
 static struct command_reply resume(const struct call *call)
 {
-    return with_vm(call, vm_resume);
+    return with_vm(call, vm_resume, "paused");
 }
 
 static struct command_reply destroy(const struct call *call)
 {
-    return with_vm(call, vm_destroy);
+    return with_vm(call, vm_destroy, NULL);
 }
 
 static struct command_reply clear_with(const struct call *call, int (*begin)(struct vm *vm))
@@ -210,6 +216,10 @@ static struct command_reply range_add(const struct call *call)
         vm_client_add_range(client, range.type, range.first, range.last, (uint32_t)range.priority);
     if (result == -EEXIST)
         return command_error(EEXIST, "it overlaps a range of the same priority; give it another");
+    if (result == -EINVAL)
+        return command_error(EINVAL,
+                             "no range of that type; expected FIRST up to LAST, of portio at "
+                             "most 0xffff, of pcicfg 0xfffffff; PRIORITY below 4294967295");
     return command_reply_result(result, call->arguments[1]);
 }
 
@@ -228,6 +238,13 @@ static struct command_reply range_delete(const struct call *call)
     return command_reply_result(result, call->arguments[1]);
 }
 
+static struct command_reply not_external(const struct vm_client *client)
+{
+    return command_error(EINVAL,
+                         "client %s answers by itself; expected one of client-create-external",
+                         client->client.name);
+}
+
 /* One line for each request that waits for an external client: what it would see in the page. */
 static struct command_reply client_attach(const struct call *call)
 {
@@ -241,10 +258,12 @@ static struct command_reply client_attach(const struct call *call)
         return reply;
     uint32_t vcpus;
     int result = vm_client_wait(client, 0, &vcpus);
+    if (result == -EINVAL)
+        return not_external(client);
     if (result == -ETIMEDOUT)
         return reply_pending();
     if (result < 0)
-        return command_reply_result(result, "attach");
+        return command_reply_result(result, client->client.name);
     char *text = NULL;
     size_t length;
     FILE *out = open_memstream(&text, &length);
@@ -274,7 +293,13 @@ static struct command_reply notify_finish(const struct call *call)
     if (!command_read_number(call->arguments[2], &vcpu) ||
         (call->argument_count > 3 && !command_read_number(call->arguments[3], &value)))
         return command_error(EINVAL, "expected VCPU [VALUE]");
-    int result = vcpu > UINT32_MAX ? -EINVAL : vm_client_finish(client, (uint32_t)vcpu, value);
+    if (!client->client.external)
+        return not_external(client);
+    uint32_t vcpu_count = client->vm->page->vcpu_count;
+    if (vcpu >= vcpu_count)
+        return command_error(EINVAL, "VM %s has no vCPU %s; expected a number from 0 to %u",
+                             client->vm->name, call->arguments[2], vcpu_count - 1);
+    int result = vm_client_finish(client, (uint32_t)vcpu, value);
     if (result == -ENOENT)
         return command_error(ENOENT, "no request of that vCPU is in flight with this client");
     return command_reply_result(result, "notify-finish");
@@ -293,7 +318,7 @@ static struct command_reply status(const struct call *call)
 {
     bool as_json = call->argument_count == 1 && strcmp(call->arguments[0], "json") == 0;
     if (call->argument_count == 1 && !as_json)
-        return command_error(EINVAL, "expected: status [json]");
+        return command_error(EINVAL, "expected: status [--json]");
     struct topology *topology = call->context->topology;
     char *text = as_json ? status_json(topology) : status_text(topology);
     if (!text)
@@ -312,7 +337,7 @@ static const struct command {
     struct command_reply (*run)(const struct call *call);
 } commands[] = {
     {"attach", "VM", 1, 1, attach},
-    {"status", "[json]", 0, 1, status},
+    {"status", "[--json]", 0, 1, status},
     {"reload", "", 0, 0, reload},
     {"vm-create", "{name: ..., vcpus: ..., source: ..., poller: ...}", 1, UINT32_MAX,
      command_vm_create},
@@ -355,7 +380,8 @@ static struct command_reply dispatch(const struct command_context *context, cons
         if (count++ < ARGUMENTS_MAX)
             call.arguments[count - 1] = each;
     call.argument_count = count;
-    struct command_reply reply = command_error(EINVAL, "unknown command; see ioreqctl --help");
+    struct command_reply reply =
+        command_error(EINVAL, "unknown command '%.40s'; see ioreqctl --help", name ? name : "");
     for (size_t i = 0; name && i < sizeof(commands) / sizeof(commands[0]); i++) {
         if (strcmp(name, commands[i].name) != 0)
             continue;

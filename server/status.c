@@ -102,7 +102,7 @@ static const char *device_name(const struct vm_client *client)
     return client->client.device ? client->client.device->ops->name : "external";
 }
 
-static const char *vm_state_name(const struct vm *vm)
+const char *status_vm_state(const struct vm *vm)
 {
     static const char *const names[] = {
         [VM_STOPPED] = "stopped", [VM_RUNNING] = "running", [VM_PAUSED] = "paused"};
@@ -161,7 +161,7 @@ static void report_vm(const struct topology *topology, const struct vm *vm, stru
     report_add_text(object, "poller", topology->pollers[vm->poller_index].name);
     report_add_bool(object, "attached", vm->is_attached);
     report_add_number(object, "requester_pid", (uint64_t)vm->requester_pid);
-    report_add_text(object, "state", vm_state_name(vm));
+    report_add_text(object, "state", status_vm_state(vm));
     struct report *slots = report_add_array(object, "slots");
     for (uint32_t i = 0; i < vm->page->vcpu_count; i++)
         report_append_text(slots, slot_state_name(read_slot_state(vm, i)));
@@ -278,7 +278,7 @@ static void print_vms(const struct topology *topology, FILE *out)
         char requester[16] = "none";
         if (vm->is_attached)
             snprintf(requester, sizeof(requester), "pid %d", (int)vm->requester_pid);
-        fprintf(out, "%-15s %-8s %5u %-15s %-10s %12llu  ", vm->name, vm_state_name(vm),
+        fprintf(out, "%-15s %-8s %5u %-15s %-10s %12llu  ", vm->name, status_vm_state(vm),
                 vm->page->vcpu_count, topology->pollers[vm->poller_index].name, requester,
                 (unsigned long long)counter_read(&vm->page->counters[PAGE_REQUESTS]));
         print_slots(vm, out);

@@ -15,6 +15,9 @@
 char *status_text(struct topology *topology);
 char *status_json(struct topology *topology);
 
+/* stopped, running, paused or stuck: as both forms call it. */
+const char *status_vm_state(const struct vm *vm);
+
 /* The name of a page counter, as it stands in both forms and in events. */
 extern const char *const status_page_counters[PAGE_COUNTER_COUNT];
 extern const char *const status_page_settled[PAGE_SETTLED_COUNT];

@@ -229,7 +229,7 @@ static void nonsense_on_the_socket_is_refused_and_harms_nobody(void **state)
     converse("frobnicate\n", 11, reply, sizeof(reply));
     assert_non_null(strstr(reply, "error 22 unknown command"));
     converse("status xml\n", 11, reply, sizeof(reply));
-    assert_non_null(strstr(reply, "error 22 expected: status [json]"));
+    assert_non_null(strstr(reply, "error 22 expected: status [--json]"));
     char endless[2000];
     memset(endless, 'a', sizeof(endless));
     converse(endless, sizeof(endless), reply, sizeof(reply));

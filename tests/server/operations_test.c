@@ -45,21 +45,21 @@ static void refused_operations_say_why(void **state)
         int exit_code;
         const char *reason;
     } cases[] = {
-        {"frobnicate", 2, "unknown command"},
+        {"frobnicate", 2, "unknown command 'frobnicate'"},
         {"vm-start", 2, "expected: vm-start VM"},
         {"vm-start nobody", 1, "no VM is called nobody"},
-        {"vm-start guest", 2, "guest: Invalid argument"}, /* it runs */
-        {"vm-resume guest", 2, "guest: Invalid argument"},
-        {"range-add guest scratch mmio 0x20 0x10", 2, "Invalid argument"},
+        {"vm-start guest", 2, "VM guest is running; expected a stopped one"},
+        {"vm-resume guest", 2, "VM guest is running; expected a paused one"},
+        {"range-add guest scratch mmio 0x20 0x10", 2, "expected FIRST up to LAST"},
         {"range-add guest scratch mmio 0xfe000800 0xfe0008ff", 1, "overlaps"},
-        {"range-add guest scratch portio 0x10000 0x10000", 2, "Invalid argument"},
+        {"range-add guest scratch portio 0x10000 0x10000", 2, "of portio at most 0xffff"},
         {"range-add guest scratch nonsense 0 1", 2, "expected TYPE"},
         {"range-add guest nobody mmio 0 1", 1, "no client called nobody"},
         {"range-delete guest scratch mmio 0xfe000000 0xfe000ffe", 1, "no such range"},
         {"client-create-external guest another", 1, "File exists"},
         {"client-destroy guest nobody", 1, "no client called nobody"},
-        {"client-attach guest scratch", 2, "Invalid argument"},
-        {"notify-finish guest scratch 0", 2, "Invalid argument"},
+        {"client-attach guest scratch", 2, "client scratch answers by itself; expected"},
+        {"notify-finish guest scratch 0", 2, "client scratch answers by itself; expected"},
         {"vm-create {name: guest, vcpus: 1, source: memfd, poller: rt}", 1, "File exists"},
         {"vm-create {name: x, vcpus: 17, source: memfd, poller: rt}", 2, "<command>:1:"},
         {"ioeventfd-watch guest mmio 0xfb000000 3", 1, "Invalid argument"},
@@ -225,7 +225,8 @@ static void external_default_client_attaches_and_finishes(void **state)
     int status;
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_int_equal(status, 0);
-    assert_int_equal(ctl_run("notify-finish other model 1 0"), 2); /* vCPU beyond */
+    assert_int_equal(ctl_run("notify-finish other model 1 0"), 2);
+    assert_true(daemon_file_has(ctl.err, "VM other has no vCPU 1; expected a number from 0 to 0"));
     requester_detach(traffic.requester);
     assert_int_equal(daemon_stop(&ioreqd), 0);
 }
