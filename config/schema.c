@@ -277,7 +277,7 @@ const struct schema_value *schema_read(struct schema_context *context, const cha
 /* Addresses read better in hexadecimal, counts in decimal: a large round number is a count. */
 static bool reads_as_address(const struct schema_key *key, uint64_t bound)
 {
-    return key->kind == SCHEMA_NUMBER && bound >= 0xffff && bound % 1000 != 0;
+    return key->kind == SCHEMA_NUMBER && bound >= 0xfffe && bound % 1000 != 0;
 }
 
 static void print_bound(char *text, size_t text_bytes, const struct schema_key *key, uint64_t bound)
@@ -313,16 +313,18 @@ struct schema_expected schema_expected(const struct schema_key *key)
     char first[32], last[32];
     print_bound(first, sizeof(first), key, key->minimum);
     print_bound(last, sizeof(last), key, key->maximum);
+    const char *example = key->default_text ? key->default_text : first; /* lies in the range */
     switch (key->kind) {
     case SCHEMA_NUMBER:
         snprintf(text, sizeof(expected.text), "a number from %s to %s", first, last);
         break;
     case SCHEMA_SIZE:
-        snprintf(text, sizeof(expected.text), "a size from %s to %s, such as 64KiB", first, last);
+        snprintf(text, sizeof(expected.text), "a size from %s to %s, such as %s", first, last,
+                 example);
         break;
     case SCHEMA_DURATION:
-        snprintf(text, sizeof(expected.text), "a duration from %s to %s, such as 50us", first,
-                 last);
+        snprintf(text, sizeof(expected.text), "a duration from %s to %s, such as %s", first, last,
+                 example);
         break;
     case SCHEMA_BOOL:
         snprintf(text, sizeof(expected.text), "true or false");

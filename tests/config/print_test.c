@@ -54,10 +54,10 @@ static void reference_tells_kind_default_and_reason(void **state)
     fclose(stream);
     static const char *const lines[] = {
         "\nserver\n",
-        "\n  settle             a duration from 1ms to 60s, such as 50us; default 1s\n",
+        "\n  settle             a duration from 1ms to 60s, such as 1s; default 1s\n",
         "\n  idle               one of spin, pause, yield, sleep; default spin\n",
         "\n  vcpus              a number from 1 to 16; required\n",
-        "\n  clear_timeout      a duration from 1ms to 10s, such as 50us; default 100ms\n",
+        "\n  clear_timeout      a duration from 1ms to 10s, such as 100ms; default 100ms\n",
         "\n  pci                true or false; default true\n",
         "\n  broken_after       a number from 0 to 1000000; default 0\n",
         "\n  type               one of portio, mmio, pcicfg; required\n",
@@ -68,7 +68,7 @@ static void reference_tells_kind_default_and_reason(void **state)
         "\noptions of every: one option of each kind\n",
         "\n  level              a number from 1 to 9; default 7\n"
         "                       how much\n",
-        "\n  memory             a size from 1MiB to 1024GiB, such as 64KiB; default 64MiB\n",
+        "\n  memory             a size from 1MiB to 1024GiB, such as 64MiB; default 64MiB\n",
         "\noptions of every.registers\n",
         "\noptions of strict: one required option\n",
         "\n  plain              has no options (no options)\n",

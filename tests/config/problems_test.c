@@ -48,7 +48,7 @@ static void many_problems_are_told_in_one_run_in_file_order(void **state)
         "      - {name: rt, cpu: -1, idle: sping, sandbox: yes}\n"
         "                                                  ^\n"
         "test.yaml:9:18: settle: '2h' is no number with a known unit; expected a duration from 1ms "
-        "to 60s, such as 50us\n"
+        "to 60s, such as 1s\n"
         "    server: {settle: 2h}\n"
         "                     ^\n";
     assert_string_equal(loaded.report, expected);
@@ -166,7 +166,7 @@ static void options_are_checked_by_their_table(void **state)
                       "      levle: 1\n",
             "test.yaml:11:14: level: '10' is out of range; expected a number from 1 to 9",
             "test.yaml:12:15: memory: '64MB' is no number with a known unit; expected a size from "
-            "1MiB to 1024GiB, such as 64KiB",
+            "1MiB to 1024GiB, such as 64MiB",
             "test.yaml:13:13: loud: 'true' is text because of its quotes; expected true or false",
             "test.yaml:14:14: label: 'a\\x0ab' has a control character in it",
             "test.yaml:15:13: mode: 'fats' is none of the choices (did you mean 'fast'?); expected "
