@@ -63,8 +63,8 @@ static int set_synthetic(hwloc_topology_t topology, const char *text, char *reas
     if (hwloc_topology_set_synthetic(topology, text) == 0)
         return 0;
     snprintf(reason, PLACEMENT_REASON_BYTES,
-             "'%.64s' describes no machine; expected levels and how many of each, such as "
-             "\"pack:2 l3:8 core:8 pu:2\"",
+             "'%.64s' describes no machine; expected levels and how many of each, the last of pu, "
+             "such as \"pack:2 l3:8 core:8 pu:2\"",
              text);
     return -EINVAL;
 }

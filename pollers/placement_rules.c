@@ -97,7 +97,7 @@ static uint32_t cost_far_from_pollers(const struct scene *scene, const struct pl
 
 static const struct rule poller_rules[] = {
     {"off the vCPUs' CPUs", cost_on_vcpu,
-     "is on the CPU of %s: each waits while the other runs; give it another cpu:", BY_VCPU, false,
+     "is on the CPU of %s: each waits while the other runs; give it another CPU", BY_VCPU, false,
      RULE_PLAIN},
     {"a CPU of its own", cost_shared,
      "shares its CPU with %s: each waits while the other runs; give each its own cpu:, or idle: "
@@ -107,7 +107,7 @@ static const struct rule poller_rules[] = {
      "is an SMT sibling of %s: each slows the other down; leave its core to it", BY_VCPU, true,
      RULE_PLAIN},
     {"no SMT sibling of a poller", cost_poller_sibling,
-     "is an SMT sibling of %s: each slows the other down; give it another cpu:, or idle: pause",
+     "is an SMT sibling of %s: each slows the other down; give it another CPU, or idle: pause",
      BY_POLLER, true, RULE_PLAIN},
     {"in the affinity of the start", cost_outside, NULL, BY_NOBODY, false, RULE_PLAIN},
     {"not CPU 0", cost_cpu_0, NULL, BY_NOBODY, false, RULE_CPU_0},

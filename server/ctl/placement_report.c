@@ -49,7 +49,8 @@ static void print_machine(const struct placement_machine *machine, FILE *stream)
     } sets[] = {{"isolated", PLACEMENT_ISOLATED},
                 {"not allowed here", PLACEMENT_FORBIDDEN},
                 {"offline", PLACEMENT_OFFLINE}};
-    fprintf(stream, "%zu CPUs, %u cores", machine->cpu_count, machine->core_count);
+    fprintf(stream, "%zu CPU%s, %u core%s", machine->cpu_count, machine->cpu_count == 1 ? "" : "s",
+            machine->core_count, machine->core_count == 1 ? "" : "s");
     for (size_t i = 0; i < sizeof(sets) / sizeof(sets[0]); i++) {
         char list[PLACEMENT_LIST_BYTES];
         placement_list(machine, sets[i].set, list, sizeof(list));
