@@ -50,7 +50,7 @@ static const char help_text[] =
     "  --json               the report as JSON\n"
     "  --probe              only tells whether guests can run here: exit 0, or 1 and the reason\n"
     "\n"
-    "exit: 0 ended as asked; 1 failed, or ended before TEXT was seen; 2 wrong usage\n";
+    "Exit codes: 0 ended as asked; 1 failed, or ended before TEXT was seen; 2 usage.\n";
 
 enum {
     OPT_FIRMWARE = 256,

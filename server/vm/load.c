@@ -33,8 +33,9 @@ static const char help_text[] =
     "  --socket PATH       the server's socket (/run/ioreqd/ioreqd.sock)\n"
     "  --json              the report as JSON\n"
     "\n"
-    "exit: 0 every answer was right; 1 wrong answers (the first 10 are printed), or the server\n"
-    "failed; 2 wrong usage\n";
+    "Exit codes: 0 every answer was right; 1 wrong answers (the first 10 are printed), or the "
+    "server\n"
+    "failed; 2 usage.\n";
 
 enum {
     OPT_COUNT = 256,

@@ -29,7 +29,7 @@ static const char help_text[] =
     "\n"
     "  ioreq-vm COMMAND --help tells a command's options; --version the version.\n"
     "\n"
-    "exit: 0 ok, 1 failed, 2 wrong usage\n";
+    "Exit codes: 0 ok, 1 failed, 2 usage.\n";
 
 int main(int argc, char **argv)
 {

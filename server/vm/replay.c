@@ -41,9 +41,10 @@ static const char help_text[] =
     "  --socket PATH  the server's socket (/run/ioreqd/ioreqd.sock)\n"
     "  --json         the report as JSON\n"
     "\n"
-    "exit: 0 every answer was the recorded one; 1 answers differ (the first 10 are printed), or "
+    "Exit codes: 0 every answer was the recorded one; 1 answers differ (the first 10 are printed), "
+    "or "
     "the\n"
-    "trace or the server failed; 2 wrong usage\n";
+    "trace or the server failed; 2 usage.\n";
 
 void replay_options_init(struct replay_options *options)
 {
