@@ -133,6 +133,9 @@ static int parse_options(int argc, char **argv, struct bench_options *options)
         {"version", no_argument, NULL, 'V'},
         {NULL, 0, NULL, 0},
     };
+    static char name[] = "ioreq-bench"; /* what getopt begins its messages with */
+    if (argc > 0)
+        argv[0] = name;
     int option, index;
     bool is_valid = true;
     while ((option = getopt_long(argc, argv, "hV", known, &index)) != -1) {

@@ -118,7 +118,9 @@ static int control_listen(struct control *control, const struct config_server *s
         log_error("another ioreqd answers on %s; stop it, or give this one its own server: socket",
                   server->socket);
     else if (result < 0)
-        log_error("cannot listen on %s: %s", server->socket, strerror(-result));
+        log_error("cannot listen on %s: %s; expected a path in a folder that exists and may be "
+                  "written, by server: socket or --socket",
+                  server->socket, strerror(-result));
     return result;
 }
 

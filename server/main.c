@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/un.h>
 
 enum exit_code { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
@@ -40,6 +41,14 @@ struct arguments {
     bool help_config;
 };
 
+#define SOCKET_PATH_MAX (sizeof(((struct sockaddr_un *)0)->sun_path) - 1)
+
+static bool is_socket_path(const char *path)
+{
+    size_t length = strlen(path);
+    return length > 0 && length <= SOCKET_PATH_MAX;
+}
+
 /* -1: go on; otherwise the exit code. */
 static int parse_arguments(int argc, char **argv, struct arguments *arguments)
 {
@@ -52,6 +61,9 @@ static int parse_arguments(int argc, char **argv, struct arguments *arguments)
         {"socket", required_argument, NULL, 's'},
         {NULL, 0, NULL, 0},
     };
+    static char name[] = "ioreqd"; /* what getopt begins its messages with */
+    if (argc > 0)
+        argv[0] = name;
     int option;
     while ((option = getopt_long(argc, argv, "c:s:hV", options, NULL)) != -1) {
         switch (option) {
@@ -78,12 +90,17 @@ static int parse_arguments(int argc, char **argv, struct arguments *arguments)
             return EXIT_USAGE;
         }
     }
-    if (optind < argc || (!arguments->config_path && !arguments->help_config)) {
-        fprintf(stderr, "ioreqd: %s\nTry: ioreqd --help\n",
-                optind < argc ? "unexpected argument" : "--config FILE is required");
-        return EXIT_USAGE;
-    }
-    return -1;
+    if (optind < argc)
+        fprintf(stderr, "ioreqd: unexpected argument '%s'", argv[optind]);
+    else if (!arguments->config_path && !arguments->help_config)
+        fputs("ioreqd: --config FILE is required", stderr);
+    else if (arguments->socket_path && !is_socket_path(arguments->socket_path))
+        fprintf(stderr, "ioreqd: --socket: %zu bytes; expected a path of 1 to %zu bytes",
+                strlen(arguments->socket_path), SOCKET_PATH_MAX);
+    else
+        return -1;
+    fputs("\nTry: ioreqd --help\n", stderr);
+    return EXIT_USAGE;
 }
 
 /* Locked memory is counted in addresses (RLIMIT_MEMLOCK), and what is freed stays locked. One heap

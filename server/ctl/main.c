@@ -98,6 +98,9 @@ static int parse_arguments(int argc, char **argv, struct arguments *arguments)
         {"version", no_argument, NULL, 'V'},
         {NULL, 0, NULL, 0},
     };
+    static char name[] = "ioreqctl"; /* what getopt begins its messages with */
+    if (argc > 0)
+        argv[0] = name;
     int option;
     while ((option = getopt_long(argc, argv, "s:hV", options, NULL)) != -1) {
         switch (option) {

@@ -101,6 +101,8 @@ static int parse_arguments(int argc, char **argv, struct arguments *arguments)
         {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
     };
+    static char name[] = "ioreqctl: placement"; /* what getopt begins its messages with */
+    argv[0] = name;
     int option, exit_code = -1;
     while (exit_code < 0 && (option = getopt_long(argc, argv, "h", options, NULL)) != -1)
         exit_code = parse_option(option, arguments);

@@ -27,7 +27,7 @@ refused "--ranges: '0'; expected a number from 1 to 65536" rtt --ranges 0
 refused "--blocks: '-1'; expected a number from 1 to 10000" rtt --blocks -1
 refused "--samples: '1e3'; expected a number from 100 to 1000000" rtt --samples 1e3
 refused "--poller-cpu: 'x'; expected a number from 0" rtt --poller-cpu x
-refused "option '--vcpus' requires" rtt --vcpus
+refused "ioreq-bench: option '--vcpus' requires" rtt --vcpus
 # Two threads that spin for each other on one CPU would never end.
 for question in rtt hop sweep rate; do
     refused "would share CPU 0; expected two CPUs" $question --smoke --requester-cpu 0 --poller-cpu 0

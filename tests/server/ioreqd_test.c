@@ -51,11 +51,32 @@ static void wrong_usage_exits_2(void **state)
     assert_int_equal(run("ioreqd", NULL, NULL, NULL), 2);
     assert_true(daemon_file_has(ioreqd.err, "--config FILE is required"));
     assert_int_equal(run("ioreqd", "--nonsense", NULL, NULL), 2);
+    assert_true(daemon_file_has(ioreqd.err, "ioreqd: unrecognized option '--nonsense'"));
+    assert_false(daemon_file_has(ioreqd.err, "/ioreqd:")); /* whatever path it was started by */
     assert_int_equal(run("ioreqd", "--config", "/nowhere", "more"), 2);
+    assert_true(daemon_file_has(ioreqd.err, "unexpected argument 'more'"));
     assert_int_equal(run("ioreqd", "--config", "/nowhere/at/all", NULL), 2);
     assert_true(daemon_file_has(ioreqd.err, "/nowhere/at/all"));
     assert_int_equal(run("ioreqctl", NULL, NULL, NULL), 2);
     assert_int_equal(run("ioreqctl", "--nonsense", NULL, NULL), 2);
+    assert_true(daemon_file_has(ioreqd.err, "ioreqctl: unrecognized option '--nonsense'"));
+}
+
+/* Also where only the file is checked. */
+static void socket_path_that_cannot_be_is_refused(void **state)
+{
+    (void)state;
+    daemon_write_config(&ioreqd, "none", "");
+    char config[256], socket[160] = "--socket=";
+    snprintf(config, sizeof(config), "--config=%s", ioreqd.config);
+    memset(socket + 9, 'x', 108);
+    assert_int_equal(run("ioreqd", config, socket, "--check"), 2);
+    assert_true(daemon_file_has(ioreqd.err, "--socket: 108 bytes; expected a path of 1 to 107"));
+    socket[9] = '\0';
+    assert_int_equal(run("ioreqd", config, socket, "--check"), 2);
+    memset(socket + 9, 'x', 107);
+    socket[116] = '\0';
+    assert_int_equal(run("ioreqd", config, socket, "--check"), 0);
 }
 
 static void help_and_version_exit_0(void **state)
@@ -580,6 +601,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         DAEMON_TEST(wrong_usage_exits_2),
+        DAEMON_TEST(socket_path_that_cannot_be_is_refused),
         DAEMON_TEST(help_and_version_exit_0),
         DAEMON_TEST(check_reports_every_problem_and_starts_nothing),
         DAEMON_TEST(row48_cpu_9999_is_refused_at_its_place),
