@@ -2,8 +2,8 @@
 /*
  * client.h - what answers a VM's requests: one device, its inbox, its counters.
  *
- * Flow:    router -> client -> device.handle(), by a plain call on the sweeping poller, or through
- *          `inbox` when the client lives on another one.
+ * Flow:    router -> client -> device.handle(), by a plain call on the sweeping poller, through
+ *          `inbox` when the client lives on another one, or through `process` to another process.
  * Threads: built by control, then written only by the poller the client lives on; counters and
  *          histogram may be read by anybody.
  * Memory:  owned by the topology; the inbox too.
@@ -18,16 +18,20 @@
 struct external;
 struct histogram;
 struct inbox;
+struct process_port;
 
 struct client {
-    struct device *device;     /* NULL: external */
-    struct inbox *inbox;       /* NULL: lives on the poller that sweeps its VM */
-    struct external *external; /* NULL: a device */
-    struct histogram *latency; /* ticks from claim to completion; its count: accesses */
-    bool is_default;           /* takes what no range matches; kernel_handled stays 0 */
-    _Atomic uint64_t errors;   /* handle() failed: answered with all-ones */
-    uint64_t broken_after;     /* that many errors, and the device is asked no more; 0: never */
-    _Atomic bool is_broken;    /* its requests are answered with all-ones at once */
+    struct device *device;        /* NULL: external */
+    struct inbox *inbox;          /* NULL: lives on the poller that sweeps its VM */
+    struct external *external;    /* NULL: a device */
+    struct process_port *process; /* NULL: its device is in our own process */
+    uint64_t deadline_ticks;      /* of a request in its inbox; 0: none */
+    _Atomic uint64_t late;        /* of those, missed: completed with all-ones */
+    struct histogram *latency;    /* ticks from claim to completion; its count: accesses */
+    bool is_default;              /* takes what no range matches; kernel_handled stays 0 */
+    _Atomic uint64_t errors;      /* handle() failed: answered with all-ones */
+    uint64_t broken_after;        /* that many errors, and the device is asked no more; 0: never */
+    _Atomic bool is_broken;       /* its requests are answered with all-ones at once */
     char name[CLIENT_NAME_MAX + 1];
 };
 

@@ -18,6 +18,7 @@ int page_init(struct page *page, uint32_t vcpu_count, const struct router *route
     page->vcpu_count = vcpu_count;
     page->watch_next = 0;
     page->stray_seen = 0;
+    page->timed = 0;
     page->default_client = default_client;
     atomic_init(&page->router, router);
     for (uint32_t i = 0; i < SLOT_COUNT; i++) {

@@ -41,6 +41,13 @@ enum page_settled {
     PAGE_SETTLED_COUNT,
 };
 
+/* The deadline of a request that was handed over. The sweeping poller's own. */
+struct page_due {
+    uint64_t ticket; /* once the record has another word, it is settled and the rest means nothing */
+    uint64_t ticks;
+    struct client *client;
+};
+
 struct page {
     struct acrn_io_request *slots; /* [SLOT_COUNT], hostile; the last one's while closed */
     bool is_open;                  /* swept */
@@ -58,6 +65,8 @@ struct page {
     _Alignas(64) uint32_t
         watch_next;      /* which slot the next sweep looks at for what should not be */
     uint32_t stray_seen; /* bit per slot: was PENDING at the last look */
+    uint32_t timed;      /* bit per slot: handed over, and `due` says until when */
+    struct page_due due[SLOT_COUNT];
     _Atomic uint64_t counters[PAGE_COUNTER_COUNT];
     _Alignas(64) _Atomic uint64_t settled[PAGE_SETTLED_COUNT];
 };

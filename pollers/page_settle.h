@@ -33,4 +33,12 @@ static inline bool page_settle_inline(struct page *page, uint32_t slot_index, ui
            page_answer(page, slot_index, ticket, value);
 }
 
+/* Sweeping poller: a request that it hands to client has until `ticks`. */
+static inline void page_set_due(struct page *page, uint32_t slot_index, uint64_t ticket,
+                                uint64_t ticks, struct client *client)
+{
+    page->due[slot_index] = (struct page_due){ticket, ticks, client};
+    page->timed |= 1u << slot_index;
+}
+
 #endif

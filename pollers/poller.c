@@ -252,7 +252,7 @@ struct duty_change {
 static void balance(struct poller *poller)
 {
     bool does_more = poller->options.idle == POLLER_IDLE_SPIN && poller->inbox_count == 0 &&
-                     poller->page_count > 0;
+                     poller->process_count == 0 && poller->page_count > 0;
     poller->more_sweeps = does_more ? (SWEEPS_OF_ONE_PAGE - 1) / poller->page_count : 0;
 }
 
@@ -299,6 +299,28 @@ static void remove_inbox(void *context)
     balance(poller);
 }
 
+static void add_process(void *context)
+{
+    struct duty_change *change = context;
+    struct poller *poller = change->poller;
+    if (poller->process_count == POLLER_INBOXES_MAX)
+        change->result = -ENOSPC;
+    else
+        poller->processes[poller->process_count++] =
+            (struct poller_inbox){change->client, change->page};
+    balance(poller);
+}
+
+static void remove_process(void *context)
+{
+    struct duty_change *change = context;
+    struct poller *poller = change->poller;
+    for (uint32_t i = 0; i < poller->process_count; i++)
+        if (poller->processes[i].client == change->client)
+            poller->processes[i] = poller->processes[--poller->process_count];
+    balance(poller);
+}
+
 static int change_duty(struct duty_change change, void (*function)(void *context))
 {
     int result = poller_call_brief(change.poller, function, &change, DUTY_TIMEOUT_NS);
@@ -324,6 +346,17 @@ int poller_add_inbox(struct poller *poller, struct client *client, struct page *
 int poller_remove_inbox(struct poller *poller, struct client *client)
 {
     return change_duty((struct duty_change){.poller = poller, .client = client}, remove_inbox);
+}
+
+int poller_add_process(struct poller *poller, struct client *client, struct page *page)
+{
+    return change_duty((struct duty_change){.poller = poller, .page = page, .client = client},
+                       add_process);
+}
+
+int poller_remove_process(struct poller *poller, struct client *client)
+{
+    return change_duty((struct duty_change){.poller = poller, .client = client}, remove_process);
 }
 
 /* ---- the end ----------------------------------------------------------------------------- */

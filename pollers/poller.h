@@ -7,7 +7,8 @@
  *
  *          one round (poller_loop.c): sweep every open page, a few times over if nothing is there: a
  *          PENDING slot is copied, checked, routed, claimed, and handled here or pushed into its
- *          client's inbox; then drain the inboxes of the clients that live here; then run a command,
+ *          client's inbox or channel; then drain the inboxes of the clients that live here and the
+ *          channels of other processes; then complete what is past its deadline; then run a command,
  *          if there is one.
  *
  * Threads: everything below is control's; the loop is the poller's. Between poller_start and
@@ -64,6 +65,11 @@ int poller_remove_page(struct poller *poller, struct page *page);
 int poller_add_inbox(struct poller *poller, struct client *client, struct page *page);
 /* The inbox must be empty, or what lies in it settled; nobody may push any more. */
 int poller_remove_inbox(struct poller *poller, struct client *client);
+
+/* The client's device is another process; this poller sweeps page. */
+int poller_add_process(struct poller *poller, struct client *client, struct page *page);
+/* It was detached for good (process_serve.h). */
+int poller_remove_process(struct poller *poller, struct client *client);
 
 /* Starts the thread and waits until it runs on its CPU, as read back. -EXDEV: it runs elsewhere.
  * Its stack is on the CPU's node, and all of it has been touched. */

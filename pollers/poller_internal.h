@@ -35,6 +35,8 @@ struct poller {
     uint32_t inbox_count;
     struct page *pages[POLLER_PAGES_MAX];
     struct poller_inbox inboxes[POLLER_INBOXES_MAX];
+    uint32_t process_count;
+    struct poller_inbox processes[POLLER_INBOXES_MAX]; /* clients in processes of their own */
     uint32_t more_sweeps; /* in a round whose first sweep found nothing */
     bool is_stopping;     /* set by a command, therefore the poller's own */
     char name[16];

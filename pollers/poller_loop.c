@@ -5,15 +5,18 @@
  *   sweep_page -> dispatch -> request_check -> (pci_ports) -> router_find -> slot_claim
  *       -> handle_here: the device, page_answer
  *       or hand_over: the client's inbox -> drain_inbox: the device, page_settle
+ *                     or another process -> process_drain, or, if it is late, page_check_due
  *
  * No system call, allocation, lock, log, division by a variable or unbounded loop.
  */
 #include "clients/external.h"
 #include "clients/inbox.h"
+#include "pollers/deadlines.h"
 #include "pollers/histogram.h"
 #include "pollers/page_settle.h"
 #include "pollers/pci_ports.h"
 #include "pollers/poller_internal.h"
+#include "pollers/process_serve.h"
 #include "pollers/ticks.h"
 
 #include <assert.h>
@@ -164,12 +167,19 @@ static inline uint32_t handle_here(struct poller *poller, struct page *page, str
     return 1;
 }
 
+static inline bool has_room(struct page *page, struct client *client)
+{
+    return client->inbox     ? inbox_has_space(client->inbox)
+           : client->process ? process_has_room(page, client)
+                             : true;
+}
+
 /* The client lives elsewhere: once the record is open, the gate decides. */
 static inline uint32_t hand_over(struct page *page, struct client *client,
                                  struct inbox_entry *entry)
 {
     struct slot_record *record = &page->records[entry->request.vcpu];
-    if (client->inbox && unlikely(!inbox_has_space(client->inbox))) {
+    if (unlikely(!has_room(page, client))) {
         if (!record->was_full)
             counter_add(&page->counters[PAGE_INBOX_FULL], 1);
         record->was_full = true;
@@ -182,6 +192,13 @@ static inline uint32_t hand_over(struct page *page, struct client *client,
         external_offer(client->external, &entry->request, entry->ticket);
         return 1;
     }
+    if (client->process) {
+        process_hand_over(page, client, entry);
+        return 1;
+    }
+    if (unlikely(client->deadline_ticks))
+        page_set_due(page, entry->request.vcpu, entry->ticket,
+                     entry->request.arrival_ticks + client->deadline_ticks, client);
     bool was_pushed = inbox_try_push(client->inbox, entry);
     assert(was_pushed); /* we are the only producer, and there was space */
     return 1;
@@ -218,7 +235,7 @@ static inline uint32_t dispatch(struct poller *poller, struct page *page, uint32
     record->size_bytes = request->size_bytes;
     record->is_read = request_is_read(request);
     record->notify_wanted = copy.completion_polling == 0;
-    if (unlikely(client->inbox || client->external))
+    if (unlikely(client->inbox || client->external || client->process))
         return hand_over(page, client, &entry);
     return handle_here(poller, page, client, request);
 }
@@ -336,6 +353,18 @@ static uint32_t drain_inbox(struct poller *poller, const struct poller_inbox *du
     return work;
 }
 
+static uint32_t drain_process(struct poller *poller, const struct poller_inbox *duty)
+{
+    const struct process_port *port = duty->client->process;
+    if (!port->channel || (!port->held && channel_answer_count(port->channel) == 0))
+        return 0;
+    uint64_t begin = ticks_now();
+    uint32_t work = process_drain(duty->page, duty->client);
+    for (uint32_t i = 0; i < work; i++)
+        note_busy(poller, begin);
+    return work;
+}
+
 static uint32_t run_command(struct poller *poller)
 {
     /* Relaxed: only a hint; the exchange below acquires what control's release published. */
@@ -387,6 +416,11 @@ static inline uint32_t round_once(struct poller *poller)
             watch_slot(poller->pages[i]);
     for (uint32_t i = 0; i < poller->inbox_count; i++)
         work += drain_inbox(poller, &poller->inboxes[i]);
+    for (uint32_t i = 0; i < poller->process_count; i++)
+        work += drain_process(poller, &poller->processes[i]);
+    for (uint32_t i = 0; i < poller->page_count; i++)
+        if (unlikely(poller->pages[i]->timed))
+            work += page_check_due(poller->pages[i]);
     return work + run_command(poller);
 }
 

@@ -8,8 +8,9 @@
 
 /* In the order in which lists and manuals show them. */
 const struct device_ops *const device_kinds[] = {
-    &device_cmos,     &device_debug_console, &device_example, &device_fallback,
-    &device_pci_host, &device_register_bank, &device_uart,    NULL,
+    &device_cmos,          &device_debug_console, &device_example,
+    &device_fallback,      &device_pci_host,      &device_process,
+    &device_register_bank, &device_uart,          NULL,
 };
 
 const struct device_ops *device_kind_find(const char *name)

@@ -13,6 +13,7 @@ extern const struct device_ops device_debug_console;
 extern const struct device_ops device_example;
 extern const struct device_ops device_fallback;
 extern const struct device_ops device_pci_host;
+extern const struct device_ops device_process;
 extern const struct device_ops device_register_bank;
 extern const struct device_ops device_uart;
 

@@ -19,6 +19,7 @@ static const struct {
     {"example", REQUEST_MMIO, 0xd0000000, 8, "initial: 7"},
     {"fallback", REQUEST_PORTIO, 0x1000, 8, ""},
     {"pci_host", REQUEST_PCICFG, 0, 4096, ""},
+    {"process", REQUEST_MMIO, 0xfe002000, 32, "deadline_us: 500\nlate: value"},
     {"register_bank", REQUEST_MMIO, 0xfe000000, 32,
      "registers: name=A offset=0 size=4 count=3\nregisters: name=B offset=16 size=8"},
     {"uart", REQUEST_PORTIO, 0x3f8, 8, ""},

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * process_port.h - where the process that is a client's device plugs in: what it was given, what it
+ * owes, and what becomes of requests that it does not answer in time.
+ *
+ *              attach                       died                  deadline missed too often
+ *      ABSENT ------> SERVING ------------------------> AWAITED ---------------> QUARANTINED
+ *         ^             |  ^        attach               |                         |
+ *         |    left     |  '-----------------------------'------ attach -----------'
+ *         '-------------'
+ *                       '--- deadline missed too often, or it broke its channel --> QUARANTINED
+ *
+ *          ABSENT, QUARANTINED: requests are answered at once by the policy. AWAITED: they wait for
+ *          the next incarnation, up to their deadline.
+ * Flow:    pollers/process_serve.h.
+ * Threads: the poller that sweeps the client's VM, where the client lives; figures and state: read by
+ *          anybody. Control takes `verdict` from the poller that set it.
+ * Memory:  the client's; the channel is its registration's.
+ */
+#ifndef CLIENTS_PROCESS_PORT_H
+#define CLIENTS_PROCESS_PORT_H
+
+#include "clients/channel.h"
+#include "clients/device.h"
+
+#define PROCESS_SLOTS      16u
+#define PROCESS_LAST_CELLS 64u /* a power of two */
+
+struct notifier_port;
+
+enum process_state { PROCESS_ABSENT = 1, PROCESS_SERVING, PROCESS_AWAITED, PROCESS_QUARANTINED };
+
+/* What a read gets that is not answered in time. */
+enum process_late { PROCESS_LATE_ONES, PROCESS_LATE_LAST, PROCESS_LATE_VALUE };
+
+struct process_policy {
+    uint64_t deadline_ticks; /* from the poller's first look; 0: none */
+    enum process_late late;
+    uint64_t late_value;
+    uint64_t quarantine_after; /* missed deadlines; 0: never */
+    bool reissues; /* what a dead incarnation had taken is asked again of the next one */
+};
+
+/* Why the poller hung up on a process; 0: it did not. */
+enum process_verdict { PROCESS_BROKE_CHANNEL = 1, PROCESS_STRAY_ANSWERS, PROCESS_LATE };
+
+/* A request that is with the process, or waits for the next one. */
+struct process_hold {
+    uint64_t ticket;
+    uint64_t number; /* in the channel's ring */
+    struct request request;
+};
+
+/* The last answer to a read of that address, for PROCESS_LATE_LAST. */
+struct process_last {
+    uint64_t address, value;
+    uint32_t size_bytes; /* 0: none */
+    uint32_t type;
+};
+
+struct process_port {
+    struct channel *channel; /* NULL: nobody serves */
+    struct process_policy policy;
+    struct notifier_port *notifier_port; /* the poller's; NULL: nobody is woken */
+    uint32_t wake_signal;
+    uint32_t held;      /* bit per slot */
+    uint64_t woken_for; /* count of requests at the last wake-up */
+    uint64_t misses;    /* deadlines; forgiven after PROCESS_FORGIVEN_AFTER answers */
+    uint64_t timely;    /* answers since the last miss */
+    uint64_t owed;      /* answers that may still come for requests settled otherwise */
+    uint64_t strays;    /* answers to nothing that was asked */
+    struct process_hold holds[PROCESS_SLOTS];
+    struct process_last last[PROCESS_LAST_CELLS];
+
+    /* Relaxed, all: figures, and nobody orders anything by the state. */
+    _Alignas(64) _Atomic uint32_t state;
+    _Atomic uint64_t late;        /* deadlines missed: completed by the policy */
+    _Atomic uint64_t refused;     /* answers that came late, twice, or to nothing */
+    _Atomic uint64_t unserved;    /* answered at once: nobody was there */
+    _Atomic uint64_t handed_on;   /* to the next incarnation, not yet taken by the last */
+    _Atomic uint64_t asked_again; /* taken by the last incarnation, which died */
+    _Atomic uint64_t failed;      /* taken by one that died; completed by the policy */
+    _Atomic uint64_t quarantines; /* times a verdict was spoken */
+    _Atomic uint32_t verdict;     /* enum process_verdict; 0: none */
+};
+
+/* The device kind `process`, as far as it is one: its options. */
+struct process_device {
+    struct device device;
+    struct process_policy policy;
+};
+
+extern const struct device_ops device_process;
+
+/* NULL: another kind. */
+static inline const struct process_device *process_device_of(const struct device *device)
+{
+    return device && device->ops == &device_process ? (const struct process_device *)device : NULL;
+}
+
+#endif

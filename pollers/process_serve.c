@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "pollers/process_serve.h"
+
+#include "pollers/histogram.h"
+#include "pollers/notifier.h"
+#include "pollers/page_settle.h"
+#include "pollers/ticks.h"
+
+#include <string.h>
+
+/* A token is the ticket and its slot: tickets of different slots may be the same. */
+#define TOKEN_SLOT_BITS 4
+_Static_assert(SLOT_COUNT == PROCESS_SLOTS && SLOT_COUNT == 1u << TOKEN_SLOT_BITS, "a slot fits");
+
+static uint64_t token_make(uint64_t ticket, uint32_t slot_index)
+{
+    return ticket << TOKEN_SLOT_BITS | slot_index;
+}
+
+static uint32_t state_of(const struct process_port *port)
+{
+    return atomic_load_explicit(&port->state, memory_order_relaxed);
+}
+
+static void set_state(struct process_port *port, enum process_state state)
+{
+    atomic_store_explicit(&port->state, state, memory_order_relaxed);
+}
+
+/* ---- the policy -------------------------------------------------------------------------- */
+
+static struct process_last *last_cell(struct process_port *port, const struct request *request)
+{
+    uint64_t address = request->address;
+    return &port->last[(address ^ address >> 6 ^ address >> 12) % PROCESS_LAST_CELLS];
+}
+
+static void remember(struct process_port *port, const struct request *request, uint64_t value)
+{
+    if (port->policy.late == PROCESS_LATE_LAST && request_is_read(request))
+        *last_cell(port, request) =
+            (struct process_last){request->address, value, request->size_bytes, request->type};
+}
+
+static uint64_t late_value(struct process_port *port, const struct request *request)
+{
+    if (port->policy.late == PROCESS_LATE_VALUE)
+        return port->policy.late_value;
+    const struct process_last *last = last_cell(port, request);
+    bool is_known = port->policy.late == PROCESS_LATE_LAST && last->address == request->address &&
+                    last->size_bytes == request->size_bytes && last->type == request->type;
+    return is_known ? last->value : UINT64_MAX;
+}
+
+/* ---- what is held ------------------------------------------------------------------------ */
+
+static bool is_in_flight(const struct page *page, const struct process_hold *hold,
+                         uint32_t slot_index)
+{
+    return slot_record_word(&page->records[slot_index]) == hold->ticket;
+}
+
+/* By the policy; true if nobody settled it before. */
+static bool give_up(struct page *page, struct client *client, uint32_t slot_index)
+{
+    struct process_port *port = client->process;
+    struct process_hold *hold = &port->holds[slot_index];
+    port->held &= ~(1u << slot_index);
+    if (!is_in_flight(page, hold, slot_index))
+        return false;
+    page_settle_inline(page, slot_index, hold->ticket, late_value(port, &hold->request));
+    uint64_t now = ticks_now(), since = hold->request.arrival_ticks;
+    histogram_record(client->latency, now > since ? now - since : 0);
+    return true;
+}
+
+/* Returns how many were settled. */
+static uint32_t give_up_all(struct page *page, struct client *client)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < SLOT_COUNT; i++)
+        if (client->process->held >> i & 1)
+            count += give_up(page, client, i);
+    return count;
+}
+
+/* Hangs up: until the next attach the policy answers at once. */
+static void condemn(struct page *page, struct client *client, enum process_verdict verdict)
+{
+    struct process_port *port = client->process;
+    if (port->channel)
+        channel_end(port->channel);
+    port->channel = NULL;
+    set_state(port, PROCESS_QUARANTINED);
+    counter_add(&port->failed, give_up_all(page, client));
+    counter_add(&port->quarantines, 1);
+    /* Relaxed: control only reads it, and what it then does goes through a command. */
+    atomic_store_explicit(&port->verdict, verdict, memory_order_relaxed);
+}
+
+/* ---- requests ---------------------------------------------------------------------------- */
+
+bool process_has_room(struct page *page, struct client *client)
+{
+    struct process_port *port = client->process;
+    if (!port->channel)
+        return true;
+    enum channel_room room = channel_room(port->channel);
+    if (room == CHANNEL_BROKEN)
+        condemn(page, client, PROCESS_BROKE_CHANNEL);
+    return room != CHANNEL_FULL;
+}
+
+static void push(struct process_port *port, uint32_t slot_index)
+{
+    struct process_hold *hold = &port->holds[slot_index];
+    hold->number =
+        channel_push(port->channel, &hold->request, token_make(hold->ticket, slot_index));
+}
+
+void process_hand_over(struct page *page, struct client *client, const struct inbox_entry *entry)
+{
+    struct process_port *port = client->process;
+    const struct request *request = &entry->request;
+    uint32_t slot_index = request->vcpu, state = state_of(port);
+    if (state != PROCESS_SERVING && state != PROCESS_AWAITED) {
+        counter_add(&port->unserved, 1);
+        page_settle_inline(page, slot_index, entry->ticket, late_value(port, request));
+        return;
+    }
+    /* What is held of this slot was settled by a clear or a detach, and may still be answered. */
+    port->owed += port->held >> slot_index & 1;
+    port->held |= 1u << slot_index;
+    port->holds[slot_index] = (struct process_hold){.ticket = entry->ticket, .request = *request};
+    if (port->policy.deadline_ticks)
+        page_set_due(page, slot_index, entry->ticket,
+                     request->arrival_ticks + port->policy.deadline_ticks, client);
+    if (port->channel)
+        push(port, slot_index);
+}
+
+/* ---- answers ----------------------------------------------------------------------------- */
+
+/* Late, a second one, or to nothing that it was asked. */
+static void refuse_answer(struct page *page, struct client *client)
+{
+    struct process_port *port = client->process;
+    counter_add(&port->refused, 1);
+    atomic_fetch_add_explicit(&page->settled[PAGE_REFUSED], 1, memory_order_relaxed);
+    if (port->owed > 0)
+        port->owed--;
+    else if (++port->strays >= PROCESS_STRAYS_MAX)
+        condemn(page, client, PROCESS_STRAY_ANSWERS);
+}
+
+static bool is_expected(const struct process_port *port, const struct channel_answer *answer)
+{
+    uint32_t slot_index = answer->token % SLOT_COUNT;
+    return (answer->status == CHANNEL_ANSWERED || answer->status == CHANNEL_FAILED) &&
+           answer->epoch == port->channel->epoch && (port->held >> slot_index & 1) &&
+           answer->token == token_make(port->holds[slot_index].ticket, slot_index);
+}
+
+static void take_answer(struct page *page, struct client *client,
+                        const struct channel_answer *answer)
+{
+    struct process_port *port = client->process;
+    if (!is_expected(port, answer)) {
+        refuse_answer(page, client);
+        return;
+    }
+    uint32_t slot_index = answer->token % SLOT_COUNT;
+    const struct process_hold *hold = &port->holds[slot_index];
+    uint64_t value = answer->status == CHANNEL_ANSWERED ? answer->value : UINT64_MAX;
+    port->held &= ~(1u << slot_index);
+    if (answer->status == CHANNEL_FAILED)
+        counter_add(&client->errors, 1);
+    if (!is_in_flight(page, hold, slot_index)) { /* a clear was faster */
+        counter_add(&port->refused, 1);
+        return;
+    }
+    page_settle_inline(page, slot_index, hold->ticket, value);
+    page->timed &= ~(1u << slot_index);
+    uint64_t now = ticks_now(), since = hold->request.arrival_ticks;
+    histogram_record(client->latency, now > since ? now - since : 0);
+    remember(port, &hold->request, value);
+    if (++port->timely >= PROCESS_FORGIVEN_AFTER)
+        port->misses = 0;
+}
+
+/* Up to `most` of them. Returns how many. */
+static uint32_t take_answers(struct page *page, struct client *client, uint32_t most)
+{
+    struct process_port *port = client->process;
+    int32_t count = channel_answer_count(port->channel);
+    if (count == 0)
+        return 0;
+    if (count < 0) {
+        condemn(page, client, PROCESS_BROKE_CHANNEL);
+        return 1;
+    }
+    uint32_t taken = 0;
+    for (; taken < most && taken < (uint32_t)count && port->channel; taken++) {
+        struct channel_answer answer;
+        channel_read_answer(port->channel, &answer);
+        take_answer(page, client, &answer);
+    }
+    if (port->channel)
+        channel_release(port->channel);
+    return taken;
+}
+
+/* Once for what lies in the ring now: whoever sleeps again has looked at all of it. */
+static void wake(struct process_port *port)
+{
+    struct channel *channel = port->channel;
+    if (port->woken_for == channel->pushed || !channel_is_asleep(channel))
+        return;
+    port->woken_for = channel->pushed;
+    if (port->notifier_port)
+        notifier_push(port->notifier_port, port->wake_signal);
+}
+
+uint32_t process_drain(struct page *page, struct client *client)
+{
+    struct process_port *port = client->process;
+    if (!port->channel)
+        return 0;
+    uint32_t taken = take_answers(page, client, SLOT_COUNT);
+    if (port->channel && port->held)
+        wake(port);
+    return taken;
+}
+
+/* ---- no answer --------------------------------------------------------------------------- */
+
+void process_miss(struct page *page, struct client *client, uint32_t slot_index)
+{
+    struct process_port *port = client->process;
+    /* The answer may lie there, and the requester need not pay for our being late. */
+    if (port->channel)
+        take_answers(page, client, CHANNEL_CAPACITY);
+    if (!(port->held >> slot_index & 1))
+        return;
+    counter_add(&port->late, 1);
+    port->owed += port->channel != NULL;
+    port->timely = 0;
+    port->misses++;
+    give_up(page, client, slot_index);
+    if (port->policy.quarantine_after && port->misses >= port->policy.quarantine_after)
+        condemn(page, client, PROCESS_LATE);
+}
+
+/* ---- commands ---------------------------------------------------------------------------- */
+
+void process_attach(struct page *page, struct client *client, struct channel *channel,
+                    struct notifier_port *notifier_port, uint32_t wake_signal)
+{
+    struct process_port *port = client->process;
+    port->channel = channel;
+    port->notifier_port = notifier_port;
+    port->wake_signal = wake_signal;
+    port->woken_for = CHANNEL_FIRST;
+    port->misses = port->timely = port->owed = port->strays = 0;
+    atomic_store_explicit(&port->verdict, 0, memory_order_relaxed);
+    set_state(port, PROCESS_SERVING);
+    for (uint32_t i = 0; i < SLOT_COUNT; i++) {
+        if (!(port->held >> i & 1))
+            continue;
+        if (is_in_flight(page, &port->holds[i], i))
+            push(port, i);
+        else
+            port->held &= ~(1u << i);
+    }
+}
+
+/* The dead one may have said what it took; if it lied, it took all. */
+static void sort_holds(struct page *page, struct client *client)
+{
+    struct process_port *port = client->process;
+    uint64_t taken = channel_taken(port->channel);
+    if (taken == 0)
+        taken = port->channel->pushed;
+    for (uint32_t i = 0; i < SLOT_COUNT; i++) {
+        if (!(port->held >> i & 1))
+            continue;
+        bool was_taken = port->holds[i].number < taken;
+        if (was_taken && !port->policy.reissues)
+            counter_add(&port->failed, give_up(page, client, i));
+        else
+            counter_add(was_taken ? &port->asked_again : &port->handed_on, 1);
+    }
+}
+
+void process_detach(struct page *page, struct client *client, bool is_final)
+{
+    struct process_port *port = client->process;
+    if (port->channel)
+        take_answers(page, client, CHANNEL_CAPACITY);
+    if (port->channel && !is_final)
+        is_final = channel_is_leaving(port->channel);
+    if (port->channel) {
+        if (!is_final)
+            sort_holds(page, client);
+        channel_end(port->channel);
+        port->channel = NULL;
+        set_state(port, PROCESS_AWAITED);
+    }
+    if (!is_final)
+        return;
+    counter_add(&port->failed, give_up_all(page, client));
+    set_state(port, PROCESS_ABSENT);
+}
