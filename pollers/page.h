@@ -66,9 +66,9 @@ struct page {
         watch_next;      /* which slot the next sweep looks at for what should not be */
     uint32_t stray_seen; /* bit per slot: was PENDING at the last look */
     uint32_t timed;      /* bit per slot: handed over, and `due` says until when */
-    struct page_due due[SLOT_COUNT];
     _Atomic uint64_t counters[PAGE_COUNTER_COUNT];
     _Alignas(64) _Atomic uint64_t settled[PAGE_SETTLED_COUNT];
+    _Alignas(64) struct page_due due[SLOT_COUNT];
 };
 
 /* 0; -EINVAL: vcpu_count is not 1..16. default_client may be NULL. */

@@ -56,8 +56,7 @@ struct vm *command_find_vm(const struct call *call, struct command_reply *reply)
     return vm;
 }
 
-/* The client that the first two name. */
-static struct vm_client *find_client(const struct call *call, struct command_reply *reply)
+struct vm_client *command_find_client(const struct call *call, struct command_reply *reply)
 {
     struct vm *vm = command_find_vm(call, reply);
     struct vm_client *client = vm ? topology_find_client(vm, call->arguments[1]) : NULL;
@@ -182,7 +181,7 @@ static struct command_reply client_create_external(const struct call *call)
 static struct command_reply client_destroy(const struct call *call)
 {
     struct command_reply reply;
-    struct vm_client *client = find_client(call, &reply);
+    struct vm_client *client = command_find_client(call, &reply);
     return client ? command_reply_result(vm_client_destroy(client), call->arguments[1]) : reply;
 }
 
@@ -207,7 +206,7 @@ static struct command_reply range_add(const struct call *call)
 {
     struct command_reply reply;
     struct range range;
-    struct vm_client *client = find_client(call, &reply);
+    struct vm_client *client = command_find_client(call, &reply);
     if (!client)
         return reply;
     if (!read_range(call, &range))
@@ -227,7 +226,7 @@ static struct command_reply range_delete(const struct call *call)
 {
     struct command_reply reply;
     struct range range;
-    struct vm_client *client = find_client(call, &reply);
+    struct vm_client *client = command_find_client(call, &reply);
     if (!client)
         return reply;
     if (call->argument_count > 5 || !read_range(call, &range))
@@ -249,7 +248,7 @@ static struct command_reply not_external(const struct vm_client *client)
 static struct command_reply client_attach(const struct call *call)
 {
     struct command_reply reply;
-    struct vm_client *client = find_client(call, &reply);
+    struct vm_client *client = command_find_client(call, &reply);
     if (!client && call->is_poll) {
         free(reply.text);
         return command_error(ENODEV, "the client is being destroyed");
@@ -286,7 +285,7 @@ static struct command_reply client_attach(const struct call *call)
 static struct command_reply notify_finish(const struct call *call)
 {
     struct command_reply reply;
-    struct vm_client *client = find_client(call, &reply);
+    struct vm_client *client = command_find_client(call, &reply);
     uint64_t vcpu, value = UINT64_MAX;
     if (!client)
         return reply;
@@ -351,6 +350,7 @@ static const struct command {
      UINT32_MAX, command_client_create},
     {"client-create-external", "VM CLIENT", 2, 2, client_create_external},
     {"client-destroy", "VM CLIENT", 2, 2, client_destroy},
+    {"client-register", "VM CLIENT", 2, 2, command_client_register},
     {"client-attach", "VM CLIENT", 2, 2, client_attach},
     {"notify-finish", "VM CLIENT VCPU [VALUE]", 3, 4, notify_finish},
     {"range-add", "VM CLIENT TYPE FIRST LAST [PRIORITY]", 5, 6, range_add},

@@ -16,11 +16,16 @@
 #include "server/reload.h"
 #include "server/topology.h"
 
+struct registration;
+
 struct command_reply {
     bool is_pending; /* no reply yet: ask again */
     char *text;
-    int descriptor;      /* goes with the first byte; -1: none */
-    struct vm *attached; /* NULL: none */
+    int descriptor;          /* goes with the first byte; -1: none */
+    int more_descriptors[2]; /* [more_descriptor_count], go with it */
+    uint32_t more_descriptor_count;
+    struct vm *attached;               /* NULL: none */
+    struct registration *registration; /* the peer is a client's device; NULL: it is not */
 };
 
 /* Whom commands work on. */

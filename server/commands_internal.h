@@ -26,6 +26,9 @@ struct command_reply command_reply_result(int result, const char *what);
 /* The VM that the first argument names; NULL with *reply filled. */
 struct vm *command_find_vm(const struct call *call, struct command_reply *reply);
 
+/* The client that the first two name; NULL with *reply filled. */
+struct vm_client *command_find_client(const struct call *call, struct command_reply *reply);
+
 /* Decimal or 0x...; portio, mmio or pcicfg. */
 bool command_read_number(const char *text, uint64_t *number);
 bool command_read_type(const char *text, uint32_t *type);
@@ -36,5 +39,6 @@ struct command_reply command_irqfd_assign(const struct call *call);
 struct command_reply command_irqfd_deassign(const struct call *call);
 struct command_reply command_vm_create(const struct call *call);
 struct command_reply command_client_create(const struct call *call);
+struct command_reply command_client_register(const struct call *call);
 
 #endif

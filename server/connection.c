@@ -5,6 +5,7 @@
 #include "server/descriptor_passing.h"
 #include "server/irqfd.h"
 #include "server/log.h"
+#include "server/registration.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -42,6 +43,7 @@ struct connection {
     int passed;           /* came with the line; -1: none */
     bool passed_too_many; /* descriptors; they are closed */
     struct requester_link requester_link;
+    struct registration_link registration_link;
     struct outgoing *queue; /* oldest first */
     uint32_t queue_count;
     bool is_deaf; /* was cut: is told no more */
@@ -74,6 +76,8 @@ static void connection_end(struct connection *connection)
         log_info("vm %s: requester pid %d detached", vm->name, (int)connection->pid);
         vm_detach(vm);
     }
+    if (connection->reply.registration)
+        registration_end(connection->reply.registration, connections->keep_vms);
     *connection->link = connection->next;
     if (connection->next)
         connection->next->link = connection->link;
@@ -89,13 +93,14 @@ static void connection_end(struct connection *connection)
     free(connection);
 }
 
-/* Sends what the socket takes of text [length] behind *sent, with descriptor at its beginning.
- * False: the connection is over. */
-static bool send_text(int socket, const char *text, size_t length, size_t *sent, int descriptor)
+/* Sends what the socket takes of text [length] behind *sent, with descriptors [descriptor_count] at
+ * its beginning. False: the connection is over. */
+static bool send_text(int socket, const char *text, size_t length, size_t *sent,
+                      const int *descriptors, size_t descriptor_count)
 {
     while (*sent < length) {
-        ssize_t count =
-            descriptor_send(socket, text + *sent, length - *sent, *sent == 0 ? descriptor : -1);
+        ssize_t count = descriptors_send(socket, text + *sent, length - *sent, descriptors,
+                                         *sent == 0 ? descriptor_count : 0);
         if (count < 0)
             return errno == EAGAIN || errno == EINTR;
         *sent += (size_t)count;
@@ -108,23 +113,39 @@ static bool is_sending(const struct connection *connection)
     return connection->reply_sent < connection->reply_length || connection->queue;
 }
 
+static bool send_reply(struct connection *connection)
+{
+    const struct command_reply *reply = &connection->reply;
+    int descriptors[DESCRIPTORS_SENT_MAX] = {reply->descriptor};
+    size_t count = reply->descriptor >= 0;
+    for (uint32_t i = 0; i < reply->more_descriptor_count; i++)
+        descriptors[count++] = reply->more_descriptors[i];
+    return send_text(connection->descriptor, reply->text, connection->reply_length,
+                     &connection->reply_sent, descriptors, count);
+}
+
+/* A peer that stays after its reply: it plays a hypervisor, or is a client's device. */
+static bool is_resident(const struct connection *connection)
+{
+    return connection->reply.attached || connection->reply.registration;
+}
+
 /* Sends the reply, then the lines. False: the connection is over. */
 static bool connection_send(struct connection *connection)
 {
-    if (!send_text(connection->descriptor, connection->reply.text, connection->reply_length,
-                   &connection->reply_sent, connection->reply.descriptor))
+    if (!send_reply(connection))
         return false;
     while (connection->reply_sent == connection->reply_length && connection->queue) {
         struct outgoing *first = connection->queue;
         if (!send_text(connection->descriptor, first->text, first->length, &first->sent,
-                       first->descriptor))
+                       &first->descriptor, first->descriptor >= 0))
             return false;
         if (first->sent < first->length)
             break;
         drop_outgoing(connection);
     }
-    /* Those who are not attached have their answer. */
-    return is_sending(connection) || connection->reply.attached != NULL;
+    /* The others have their answer. */
+    return is_sending(connection) || is_resident(connection);
 }
 
 /* ---- what an attached peer is told ------------------------------------------------------- */
@@ -189,6 +210,16 @@ static void link_end(struct requester_link *link)
     cut(connection);
 }
 
+static void registration_over(struct registration_link *link)
+{
+    struct connection *connection =
+        (struct connection *)((char *)link - offsetof(struct connection, registration_link));
+    connection->reply.registration = NULL;
+    connection->reply.descriptor = -1; /* they are closed; what was not sent goes without them */
+    connection->reply.more_descriptor_count = 0;
+    cut(connection);
+}
+
 static void connection_answer(struct connection *connection, struct command_reply reply)
 {
     drop_passed(connection);
@@ -198,6 +229,13 @@ static void connection_answer(struct connection *connection, struct command_repl
     connection->requester_link = (struct requester_link){.send = link_send, .end = link_end};
     if (reply.attached)
         vm_link_requester(reply.attached, &connection->requester_link);
+    if (!reply.registration)
+        return;
+    connection->registration_link = (struct registration_link){.end = registration_over};
+    registration_link(reply.registration, &connection->registration_link);
+    if (registration_watch(reply.registration, connection->connections->loop) < 0)
+        log_warning("process %d: its death will be seen by its connection only",
+                    (int)connection->pid);
 }
 
 /* Reads what comes behind the line, which is none of ours. False: the connection is over. */
@@ -209,7 +247,7 @@ static bool connection_discard(struct connection *connection)
         return true;
     /* A peer that only ended its own direction still reads the reply. */
     connection->is_cut = count == 0;
-    return count == 0 && !connection->reply.attached;
+    return count == 0 && !is_resident(connection);
 }
 
 static struct command_reply run_line(struct connection *connection)
@@ -280,10 +318,10 @@ void connection_refuse(int descriptor, int error, const char *reason)
     close(descriptor);
 }
 
-/* True if nobody needs it: no VM is attached to it, and no reply of ours is under way. */
+/* True if nobody needs it: no VM or client hangs on it, and no reply of ours is under way. */
 static bool is_silent(const struct connection *connection)
 {
-    return !connection->reply.attached && !connection->reply.is_pending;
+    return !is_resident(connection) && !connection->reply.is_pending;
 }
 
 /* The oldest silent one ends. False: there is none. */

@@ -6,6 +6,7 @@
 #include "server/events.h"
 #include "server/listener.h"
 #include "server/log.h"
+#include "server/registration.h"
 #include "server/service.h"
 
 #include <errno.h>
@@ -61,6 +62,7 @@ static void timer_ready(void *context, uint32_t events)
         return;
     services_pump(control->topology);
     topology_poll(control->topology);
+    registrations_poll(control->topology);
     listener_poll(control->listener);
     if (++control->tick_count % TICKS_PER_SECOND != 0)
         return;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "server/descriptor_passing.h"
 
+#include <assert.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -9,24 +10,31 @@
  * kernel, which closes it too but says less. */
 #define DESCRIPTORS_SEEN 4
 
-ssize_t descriptor_send(int socket, const void *bytes, size_t length, int descriptor)
+ssize_t descriptors_send(int socket, const void *bytes, size_t length, const int *descriptors,
+                         size_t count)
 {
     struct iovec piece = {(void *)(size_t)bytes, length};
     struct msghdr message = {.msg_iov = &piece, .msg_iovlen = 1};
     union {
         struct cmsghdr align;
-        char bytes[CMSG_SPACE(sizeof(int))];
+        char bytes[CMSG_SPACE(DESCRIPTORS_SENT_MAX * sizeof(int))];
     } control = {0};
-    if (descriptor >= 0) {
+    assert(count <= DESCRIPTORS_SENT_MAX);
+    if (count > 0) {
         message.msg_control = control.bytes;
-        message.msg_controllen = sizeof(control.bytes);
+        message.msg_controllen = CMSG_SPACE(count * sizeof(int));
         struct cmsghdr *rights = CMSG_FIRSTHDR(&message);
         rights->cmsg_level = SOL_SOCKET;
         rights->cmsg_type = SCM_RIGHTS;
-        rights->cmsg_len = CMSG_LEN(sizeof(int));
-        memcpy(CMSG_DATA(rights), &descriptor, sizeof(int));
+        rights->cmsg_len = CMSG_LEN(count * sizeof(int));
+        memcpy(CMSG_DATA(rights), descriptors, count * sizeof(int));
     }
     return sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+ssize_t descriptor_send(int socket, const void *bytes, size_t length, int descriptor)
+{
+    return descriptors_send(socket, bytes, length, &descriptor, descriptor >= 0);
 }
 
 static void take(struct msghdr *message, int *passed, bool *too_many)

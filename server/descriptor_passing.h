@@ -17,6 +17,12 @@
 /* As send, without waiting and without SIGPIPE; descriptor goes along unless it is -1. */
 ssize_t descriptor_send(int socket, const void *bytes, size_t length, int descriptor);
 
+#define DESCRIPTORS_SENT_MAX 4u
+
+/* The same with descriptors [count], DESCRIPTORS_SENT_MAX at most. */
+ssize_t descriptors_send(int socket, const void *bytes, size_t length, const int *descriptors,
+                         size_t count);
+
 /*
  * As recv, without waiting. The first descriptor that comes goes to *passed if that is -1; every other
  * one is closed, and *too_many set. passed NULL: none is expected.

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "server/events.h"
 
+#include "clients/process_port.h"
 #include "server/ioeventfd.h"
 #include "server/log.h"
 #include "server/status.h"
@@ -13,6 +14,19 @@ static unsigned long long rise(const _Atomic uint64_t *counter, uint64_t *seen)
     uint64_t rose = now - *seen;
     *seen = now;
     return rose;
+}
+
+/* What its process does wrong, beside what registrations_poll tells. */
+static void report_process(struct vm_client *client)
+{
+    struct process_port *port = client->client.process;
+    unsigned long long rose;
+    if ((rose = rise(port ? &port->late : &client->client.late, &client->late_seen)) > 0)
+        log_warning("vm %s: client %s: %llu more requests missed their deadline", client->vm->name,
+                    client->client.name, rose);
+    if (port && (rose = rise(&port->refused, &client->refused_seen)) > 0)
+        log_warning("vm %s: client %s: %llu more answers of its process were refused",
+                    client->vm->name, client->client.name, rose);
 }
 
 static void report_vm(struct vm *vm)
@@ -31,6 +45,7 @@ static void report_vm(struct vm *vm)
     vm->doorbell_misses_seen = misses;
     for (uint32_t i = 0; i < vm->client_count; i++) {
         struct client *client = &vm->clients[i]->client;
+        report_process(vm->clients[i]);
         if ((rose = rise(&client->errors, &vm->clients[i]->errors_seen)) > 0)
             log_warning("vm %s: client %s: %llu more errors of its device%s", vm->name,
                         client->name, rose,

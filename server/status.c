@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "server/status.h"
 
+#include "clients/process_port.h"
 #include "pollers/histogram.h"
 #include "pollers/ticks.h"
 #include "server/ioeventfd.h"
 #include "server/irqfd.h"
 #include "server/log.h"
+#include "server/registration.h"
 #include "server/report.h"
 #include "server/residence.h"
 #include "server/stream.h"
@@ -109,6 +111,21 @@ const char *status_vm_state(const struct vm *vm)
     return vm->is_stuck ? "stuck" : names[vm->state];
 }
 
+static const char *process_state_name(const struct process_port *port)
+{
+    static const char *const names[] = {[PROCESS_ABSENT] = "absent",
+                                        [PROCESS_SERVING] = "serving",
+                                        [PROCESS_AWAITED] = "awaited",
+                                        [PROCESS_QUARANTINED] = "quarantined"};
+    return names[atomic_load_explicit(&port->state, memory_order_relaxed)];
+}
+
+static uint64_t late_count(const struct vm_client *client)
+{
+    const struct process_port *port = client->client.process;
+    return counter_read(port ? &port->late : &client->client.late);
+}
+
 static struct client_status read_client(const struct vm_client *client)
 {
     static struct histogram copy; /* 9 KiB, control only */
@@ -177,6 +194,20 @@ static void report_vm(const struct topology *topology, const struct vm *vm, stru
     report_add_number(object, "irqfds", vm_irqfd_count(vm));
 }
 
+static void report_process(const struct vm_client *client, struct report *object)
+{
+    const struct process_port *port = client->client.process;
+    report_add_text(object, "state", process_state_name(port));
+    report_add_number(object, "pid", (uint64_t)registration_pid(client->registration));
+    report_add_number(object, "epoch", client->epoch);
+    report_add_number(object, "refused", counter_read(&port->refused));
+    report_add_number(object, "unserved", counter_read(&port->unserved));
+    report_add_number(object, "handed_on", counter_read(&port->handed_on));
+    report_add_number(object, "asked_again", counter_read(&port->asked_again));
+    report_add_number(object, "failed", counter_read(&port->failed));
+    report_add_number(object, "quarantines", counter_read(&port->quarantines));
+}
+
 static void report_client(const struct topology *topology, const struct vm *vm,
                           const struct vm_client *client, struct report *object)
 {
@@ -190,6 +221,9 @@ static void report_client(const struct topology *topology, const struct vm *vm,
     report_add_number(object, "errors", status.errors);
     report_add_bool(object, "broken",
                     atomic_load_explicit(&client->client.is_broken, memory_order_relaxed));
+    report_add_number(object, "late", late_count(client));
+    if (client->client.process)
+        report_process(client, report_add_object(object, "process"));
     report_add_number(object, "ranges", client->range_count);
     report_add_number(object, "lost_bytes", status.lost_bytes);
     struct report *latency = report_add_object(object, "latency_ns");
@@ -294,6 +328,23 @@ static void print_vms(const struct topology *topology, FILE *out)
     }
 }
 
+static void print_process(const struct vm_client *client, FILE *out)
+{
+    const struct process_port *port = client->client.process;
+    if (port)
+        fprintf(out, "  process: %s", process_state_name(port));
+    if (client->registration)
+        fprintf(out, ", pid %d", (int)registration_pid(client->registration));
+    if (port && counter_read(&port->refused))
+        fprintf(out, ", refused: %llu", (unsigned long long)counter_read(&port->refused));
+    if (port && counter_read(&port->quarantines))
+        fprintf(out, ", quarantines: %llu", (unsigned long long)counter_read(&port->quarantines));
+    if (port)
+        fputc('\n', out);
+    if (late_count(client))
+        fprintf(out, "  late: %llu\n", (unsigned long long)late_count(client));
+}
+
 static void print_clients(const struct topology *topology, FILE *out)
 {
     fprintf(out, "\n%-15s %-15s %-14s %10s %9s %9s %9s %9s %7s\n", "CLIENT", "VM", "DEVICE",
@@ -308,6 +359,7 @@ static void print_clients(const struct topology *topology, FILE *out)
                     (unsigned long long)status.accesses, (unsigned long long)status.p50_ns,
                     (unsigned long long)status.p99_ns, (unsigned long long)status.p999_ns,
                     (unsigned long long)status.max_ns, (unsigned long long)status.errors);
+            print_process(client, out);
         }
     }
 }

@@ -3,10 +3,12 @@
 
 #include "clients/external.h"
 #include "clients/inbox.h"
+#include "clients/process_port.h"
 #include "pollers/histogram.h"
 #include "pollers/memory.h"
 #include "pollers/ticks.h"
 #include "server/ioeventfd.h"
+#include "server/registration.h"
 #include "server/service.h"
 #include "server/topology.h"
 
@@ -25,13 +27,16 @@
 struct client_block {
     struct vm_client client;
     _Alignas(64) struct histogram latency;
-    _Alignas(INBOX_ALIGN_BYTES) unsigned char rest[]; /* struct external, or an inbox, or nothing */
+    _Alignas(INBOX_ALIGN_BYTES) unsigned char rest
+        []; /* an external, a process_port, an inbox, or nothing */
 };
 
 static size_t rest_size_bytes(const struct vm *vm, const struct vm_client_options *options)
 {
     if (options->is_external)
         return sizeof(struct external);
+    if (process_device_of(options->device))
+        return sizeof(struct process_port);
     return options->poller_index == vm->poller_index ? 0 : inbox_size_bytes(INBOX_CAPACITY);
 }
 
@@ -124,6 +129,20 @@ static void client_free(struct vm_client *client, bool with_device)
     memory_free(client, client->size_bytes);
 }
 
+/* Its poller is the one that sweeps: whoever pushes into a channel takes the answers out. */
+static int process_build(struct client_block *block, const struct process_device *device)
+{
+    struct vm_client *client = &block->client;
+    struct vm *vm = client->vm;
+    client->poller = vm->poller;
+    client->poller_index = vm->poller_index;
+    struct process_port *port = (struct process_port *)(void *)block->rest;
+    port->policy = device->policy;
+    atomic_init(&port->state, PROCESS_ABSENT);
+    client->client.process = port;
+    return poller_add_process(client->poller, &client->client, vm->page);
+}
+
 static int client_build(struct client_block *block, const struct vm_client_options *options)
 {
     struct vm_client *client = &block->client;
@@ -142,8 +161,12 @@ static int client_build(struct client_block *block, const struct vm_client_optio
     }
     if (!client->client.device)
         return -ENOMEM;
+    const struct process_device *process = process_device_of(client->client.device);
+    if (process)
+        return process_build(block, process);
     if (client->poller == vm->poller)
         return 0;
+    client->client.deadline_ticks = ticks_from_ns(options->deadline_ns);
     client->client.inbox = inbox_init(block->rest, INBOX_CAPACITY);
     return poller_add_inbox(client->poller, &client->client, vm->page);
 }
@@ -168,8 +191,10 @@ int vm_client_create(struct vm *vm, const struct vm_client_options *options,
     if (result == 0 && options->is_default) {
         result = vm_set_default_client(vm, created);
         /* A poller that still lists the inbox looks into it: the client then stays, unreachable. */
-        if (result < 0 && created->client.inbox &&
-            poller_remove_inbox(created->poller, &created->client) < 0)
+        if (result < 0 && ((created->client.inbox &&
+                            poller_remove_inbox(created->poller, &created->client) < 0) ||
+                           (created->client.process &&
+                            poller_remove_process(created->poller, &created->client) < 0)))
             return result;
     }
     if (result < 0) {
@@ -262,8 +287,12 @@ int vm_client_destroy(struct vm_client *client)
     atomic_store_explicit(&client->is_destroying, true, memory_order_release);
     if (client->client.external)
         settle_external(client);
+    if (client->client.process)
+        result = registration_remove_client(client);
     if (client->client.inbox)
         result = drain_inbox(client);
+    if (result == 0 && client->client.deadline_ticks)
+        result = vm_quiesce(client->vm); /* it may just be counting a missed deadline */
     forget_client(client);
     service_close(client);
     if (result == 0)

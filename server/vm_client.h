@@ -27,17 +27,19 @@
 #define VM_PRIORITY_DOORBELL UINT32_MAX
 
 struct histogram;
+struct registration;
 struct stream;
 
 /* What answers. Exactly one of device, handle and is_external. */
 struct vm_client_options {
     const char *name;      /* 1..15 characters */
-    uint32_t poller_index; /* where it lives; of no meaning for an external one */
+    uint32_t poller_index; /* where it lives; an external one, or a process: its VM's */
     bool is_default;       /* takes what no range matches */
     bool is_external;      /* requests wait for vm_client_finish */
     struct device *device; /* the client's after success, the caller's after failure */
     int (*handle)(void *context, struct request *request); /* as device_ops.handle, on its poller */
     void *context;
+    uint64_t deadline_ns;  /* of a request to a device on another poller; 0: none */
     uint64_t broken_after; /* errors until the device is asked no more; 0: never */
 };
 
@@ -56,8 +58,14 @@ struct vm_client {
     /* Control's part of a device, see service.h. */
     struct stream *stream;
     uint64_t image_saved;
-    bool image_failed;    /* said once, not every second */
-    uint64_t errors_seen; /* by events.c */
+    bool image_failed; /* said once, not every second */
+    /* Of a client whose device is another process. */
+    struct registration *registration; /* NULL: nobody serves it */
+    uint32_t epoch;                    /* of the last incarnation; 0: there was none */
+    /* By events.c. */
+    uint64_t errors_seen;
+    uint64_t late_seen;
+    uint64_t refused_seen;
 };
 
 /* -EEXIST: the name is taken, or it is a second default client. -EINVAL: no name, too long a name,

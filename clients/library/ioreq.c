@@ -1,0 +1,397 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "clients/library/ioreq.h"
+
+#include "clients/channel_peer.h"
+#include "clients/library/session.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <time.h>
+#include <unistd.h>
+
+#define EXPORT __attribute__((visibility("default")))
+
+#define NAME_MAX_BYTES       15u
+#define SPINS_A_CLOCK        64u        /* between two looks at the clock */
+#define CLOCKS_A_CONNECTION  (1u << 16) /* and at the connection: some milliseconds */
+#define NANOSECONDS_A_SECOND 1000000000ull
+
+_Static_assert((int)IOREQ_PORTIO == (int)REQUEST_PORTIO, "same order");
+_Static_assert((int)IOREQ_MMIO == (int)REQUEST_MMIO, "same order");
+_Static_assert((int)IOREQ_PCICFG == (int)REQUEST_PCICFG, "same order");
+_Static_assert((int)IOREQ_WP == (int)REQUEST_WP, "same order");
+_Static_assert((int)IOREQ_READ == (int)REQUEST_READ, "same order");
+_Static_assert((int)IOREQ_WRITE == (int)REQUEST_WRITE, "same order");
+_Static_assert(IOREQ_NO_RANGE == REQUEST_NO_RANGE, "same value");
+
+struct ioreq_client {
+    struct channel_peer peer; /* first: it has cache lines of its own */
+    int connection;
+    int wake_descriptor;
+    int poll_descriptor; /* both of the above */
+    bool is_armed;       /* the receiving thread's */
+    char vm[NAME_MAX_BYTES + 1];
+    char name[NAME_MAX_BYTES + 1];
+    char error[SESSION_ERROR_BYTES];
+    char socket_path[]; /* with its NUL */
+};
+
+static _Thread_local char last_error[SESSION_ERROR_BYTES];
+
+/* ---- coming and going -------------------------------------------------------------------- */
+
+/* A name stands in a line of words: nothing but what the server allows, too. */
+static bool is_name(const char *name)
+{
+    size_t length = name ? strlen(name) : 0;
+    return length >= 1 && length <= NAME_MAX_BYTES &&
+           strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_-") == length;
+}
+
+static int refuse_names(const char *vm, const char *name)
+{
+    if (is_name(vm) && is_name(name))
+        return 0;
+    snprintf(last_error, sizeof(last_error),
+             "expected names of 1 to %u characters of a-z 0-9 _ - for the VM and the client",
+             NAME_MAX_BYTES);
+    return -EINVAL;
+}
+
+static void client_free(struct ioreq_client *client)
+{
+    channel_peer_unmap(&client->peer);
+    if (client->wake_descriptor >= 0)
+        close(client->wake_descriptor);
+    if (client->poll_descriptor >= 0)
+        close(client->poll_descriptor);
+    if (client->connection >= 0)
+        close(client->connection); /* the server sees this last */
+    free(client);
+}
+
+static int watch(struct ioreq_client *client, int descriptor)
+{
+    struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP};
+    return epoll_ctl(client->poll_descriptor, EPOLL_CTL_ADD, descriptor, &event) < 0 ? -errno : 0;
+}
+
+static int client_open(struct ioreq_client *client, int *descriptors)
+{
+    int result = -EPROTO;
+    if (descriptors[0] >= 0 && descriptors[1] >= 0 && descriptors[2] >= 0)
+        result = channel_peer_map(descriptors[0], descriptors[1], &client->peer);
+    if (result < 0)
+        return result;
+    client->wake_descriptor = descriptors[2];
+    descriptors[2] = -1;
+    client->poll_descriptor = epoll_create1(EPOLL_CLOEXEC);
+    if (client->poll_descriptor < 0)
+        return -errno;
+    result = watch(client, client->wake_descriptor);
+    return result < 0 ? result : watch(client, client->connection);
+}
+
+EXPORT int ioreq_register(const char *socket_path, const char *vm, const char *name,
+                          struct ioreq_client **client)
+{
+    *client = NULL;
+    last_error[0] = '\0';
+    int result = refuse_names(vm, name);
+    if (result < 0)
+        return result;
+    if (!socket_path)
+        socket_path = IOREQ_DEFAULT_SOCKET;
+    char line[64];
+    int descriptors[SESSION_DESCRIPTORS];
+    snprintf(line, sizeof(line), "client-register %s %s", vm, name);
+    int connection = session_open(socket_path, line, descriptors, last_error);
+    if (connection < 0)
+        return connection;
+    size_t size_bytes = sizeof(struct ioreq_client) + strlen(socket_path) + 1;
+    struct ioreq_client *created =
+        aligned_alloc(_Alignof(struct ioreq_client),
+                      (size_bytes + _Alignof(struct ioreq_client) - 1) /
+                          _Alignof(struct ioreq_client) * _Alignof(struct ioreq_client));
+    if (!created) {
+        session_close_descriptors(descriptors);
+        close(connection);
+        return -ENOMEM;
+    }
+    memset(created, 0, sizeof(*created));
+    created->connection = connection;
+    created->wake_descriptor = created->poll_descriptor = -1;
+    strcpy(created->vm, vm);
+    strcpy(created->name, name);
+    strcpy(created->socket_path, socket_path);
+    result = client_open(created, descriptors);
+    session_close_descriptors(descriptors);
+    if (result < 0) {
+        snprintf(last_error, sizeof(last_error), "the server's channel: %s", strerror(-result));
+        client_free(created);
+        return result;
+    }
+    *client = created;
+    return 0;
+}
+
+static const char *type_name(uint32_t type)
+{
+    static const char *const names[] = {"portio", "mmio", "pcicfg"};
+    return type <= IOREQ_PCICFG ? names[type] : NULL;
+}
+
+/* The client as the server's configuration would describe it. NULL: no memory; -EINVAL, -E2BIG in
+ * *result. */
+static char *describe(const char *vm, const char *name, const struct ioreq_range *ranges,
+                      size_t count, int *result)
+{
+    char *text = NULL;
+    size_t length;
+    FILE *out = open_memstream(&text, &length);
+    *result = -ENOMEM;
+    if (!out)
+        return NULL;
+    *result = 0;
+    fprintf(out, "client-create {name: %s, vm: %s, device: process, ranges: [", name, vm);
+    for (size_t i = 0; i < count && *result == 0; i++) {
+        if (!type_name(ranges[i].type))
+            *result = -EINVAL;
+        else
+            fprintf(out, "%s{type: %s, first: 0x%" PRIx64 ", last: 0x%" PRIx64 ", priority: %u}",
+                    i > 0 ? ", " : "", type_name(ranges[i].type), ranges[i].first, ranges[i].last,
+                    ranges[i].priority);
+        if (ftell(out) > SESSION_LINE_BYTES - 64)
+            *result = -E2BIG;
+    }
+    fputs("]}", out);
+    if (fclose(out) != 0 && *result == 0)
+        *result = -ENOMEM;
+    return text;
+}
+
+EXPORT int ioreq_create(const char *socket_path, const char *vm, const char *name,
+                        const struct ioreq_range *ranges, size_t count,
+                        struct ioreq_client **client)
+{
+    *client = NULL;
+    last_error[0] = '\0';
+    if (!socket_path)
+        socket_path = IOREQ_DEFAULT_SOCKET;
+    int result = refuse_names(vm, name);
+    if (result < 0)
+        return result;
+    char *line = describe(vm, name, ranges, count, &result);
+    if (result < 0)
+        snprintf(last_error, sizeof(last_error), "the ranges: %s", strerror(-result));
+    else
+        result = session_command(socket_path, line, last_error);
+    free(line);
+    if (result == 0)
+        result = ioreq_register(socket_path, vm, name, client);
+    else
+        return result;
+    if (result < 0) {
+        char undo[64], ignored[SESSION_ERROR_BYTES];
+        snprintf(undo, sizeof(undo), "client-destroy %s %s", vm, name);
+        session_command(socket_path, undo, ignored);
+    }
+    return result;
+}
+
+EXPORT void ioreq_close(struct ioreq_client *client)
+{
+    if (!client)
+        return;
+    /* Relaxed: closing the connection orders it. */
+    atomic_store_explicit(&client->peer.answers->is_leaving, 1, memory_order_relaxed);
+    client_free(client);
+}
+
+EXPORT int ioreq_destroy(struct ioreq_client *client)
+{
+    char line[64];
+    snprintf(line, sizeof(line), "client-destroy %s %s", client->vm, client->name);
+    int result = session_command(client->socket_path, line, last_error);
+    ioreq_close(client);
+    return result;
+}
+
+EXPORT const char *ioreq_error(const struct ioreq_client *client)
+{
+    return client ? client->error : last_error;
+}
+
+static int change_range(struct ioreq_client *client, const struct ioreq_range *range, bool adds)
+{
+    char line[192];
+    if (!type_name(range->type))
+        return -EINVAL;
+    int length = snprintf(line, sizeof(line), "range-%s %s %s %s 0x%" PRIx64 " 0x%" PRIx64,
+                          adds ? "add" : "delete", client->vm, client->name, type_name(range->type),
+                          range->first, range->last);
+    if (adds)
+        snprintf(line + length, sizeof(line) - (size_t)length, " %u", range->priority);
+    return session_command(client->socket_path, line, client->error);
+}
+
+EXPORT int ioreq_add_range(struct ioreq_client *client, const struct ioreq_range *range)
+{
+    return change_range(client, range, true);
+}
+
+EXPORT int ioreq_delete_range(struct ioreq_client *client, const struct ioreq_range *range)
+{
+    return change_range(client, range, false);
+}
+
+/* ---- requests ---------------------------------------------------------------------------- */
+
+static int say_reset(struct ioreq_client *client)
+{
+    snprintf(client->error, sizeof(client->error), "%s",
+             channel_peer_is_alive(&client->peer) ? "the server has gone"
+                                                  : "the server has hung up; its log says why");
+    return -ECONNRESET;
+}
+
+static void disarm(struct ioreq_client *client)
+{
+    if (client->is_armed)
+        channel_peer_set_asleep(&client->peer, false);
+    client->is_armed = false;
+}
+
+EXPORT int ioreq_try_receive(struct ioreq_client *client, struct ioreq_request *request)
+{
+    struct channel_request taken;
+    if (!channel_peer_is_alive(&client->peer))
+        return say_reset(client);
+    if (!channel_peer_take(&client->peer, &taken))
+        return -EAGAIN;
+    disarm(client);
+    *request = (struct ioreq_request){
+        .token = taken.token,
+        .address = taken.address,
+        .offset = taken.offset,
+        .value = taken.value,
+        .ticks = taken.arrival_ticks,
+        .range_index = taken.range_index,
+        .vcpu = taken.vcpu,
+        .type = taken.type,
+        .direction = taken.direction,
+        .size_bytes = taken.size_bytes,
+    };
+    return 0;
+}
+
+EXPORT int ioreq_descriptor(const struct ioreq_client *client)
+{
+    return client->poll_descriptor;
+}
+
+EXPORT int ioreq_arm(struct ioreq_client *client)
+{
+    uint64_t count;
+    /* What woke us before, first: what comes after it must wake us again. */
+    if (read(client->wake_descriptor, &count, sizeof(count)) < 0 && errno != EAGAIN)
+        return -errno;
+    client->is_armed = true;
+    channel_peer_set_asleep(&client->peer, true);
+    if (!channel_peer_is_alive(&client->peer) || session_is_over(client->connection))
+        return say_reset(client);
+    if (!channel_peer_has_request(&client->peer))
+        return 0;
+    disarm(client);
+    return -EAGAIN;
+}
+
+static uint64_t now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * NANOSECONDS_A_SECOND + (uint64_t)now.tv_nsec;
+}
+
+static uint64_t add_saturated(uint64_t a, uint64_t b)
+{
+    return a > UINT64_MAX - b ? UINT64_MAX : a + b;
+}
+
+/* -EAGAIN: until_ns has passed. */
+static int spin(struct ioreq_client *client, struct ioreq_request *request, uint64_t until_ns)
+{
+    for (uint32_t clocks = 1;; clocks++) {
+        for (uint32_t i = 0; i < SPINS_A_CLOCK; i++) {
+            int result = ioreq_try_receive(client, request);
+            if (result != -EAGAIN)
+                return result;
+            __builtin_ia32_pause();
+        }
+        if (until_ns != UINT64_MAX && now_ns() >= until_ns)
+            return -EAGAIN;
+        if (clocks % CLOCKS_A_CONNECTION == 0 && session_is_over(client->connection))
+            return say_reset(client);
+    }
+}
+
+/* Once; -EAGAIN: there may be a request now. */
+static int sleep_until(struct ioreq_client *client, uint64_t until_ns)
+{
+    struct pollfd entry = {.fd = client->poll_descriptor, .events = POLLIN};
+    uint64_t now = now_ns(), left_ns = until_ns > now ? until_ns - now : 0;
+    struct timespec timeout = {.tv_sec = (time_t)(left_ns / NANOSECONDS_A_SECOND),
+                               .tv_nsec = (long)(left_ns % NANOSECONDS_A_SECOND)};
+    int result = ioreq_arm(client);
+    if (result < 0)
+        return result;
+    int ready = ppoll(&entry, 1, until_ns == UINT64_MAX ? NULL : &timeout, NULL);
+    result = ready > 0 ? -EAGAIN : ready == 0 ? -ETIMEDOUT : -errno;
+    disarm(client);
+    return result;
+}
+
+EXPORT int ioreq_receive(struct ioreq_client *client, struct ioreq_request *request,
+                         uint64_t timeout_ns, uint64_t spin_ns)
+{
+    uint64_t now = now_ns();
+    uint64_t until_ns = add_saturated(now, timeout_ns), spin_until_ns = add_saturated(now, spin_ns);
+    if (spin_until_ns > until_ns)
+        spin_until_ns = until_ns;
+    int result =
+        spin_ns ? spin(client, request, spin_until_ns) : ioreq_try_receive(client, request);
+    while (result == -EAGAIN) {
+        result = sleep_until(client, until_ns);
+        int received = ioreq_try_receive(client, request);
+        if (received != -EAGAIN)
+            return received;
+    }
+    return result;
+}
+
+/* ---- answers ----------------------------------------------------------------------------- */
+
+static int send_answer(struct ioreq_client *client, uint64_t token, uint64_t value, uint32_t status)
+{
+    if (token == 0)
+        return -EINVAL;
+    if (!channel_peer_is_alive(&client->peer))
+        return say_reset(client);
+    const struct channel_answer answer = {token, value, client->peer.epoch, status};
+    return channel_peer_answer(&client->peer, &answer) ? 0 : -EAGAIN;
+}
+
+EXPORT int ioreq_answer(struct ioreq_client *client, uint64_t token, uint64_t value)
+{
+    return send_answer(client, token, value, CHANNEL_ANSWERED);
+}
+
+EXPORT int ioreq_fail(struct ioreq_client *client, uint64_t token)
+{
+    return send_answer(client, token, 0, CHANNEL_FAILED);
+}

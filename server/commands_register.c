@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The command with which a process becomes a client's device. */
+#include "server/commands_internal.h"
+
+#include "clients/channel.h"
+#include "server/log.h"
+#include "server/registration.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+static struct command_reply refuse(const struct vm_client *client, int result)
+{
+    const char *name = client->client.name;
+    switch (result) {
+    case -EINVAL:
+        return command_error(EINVAL, "%s is no device: process; expected a client that is", name);
+    case -EBUSY:
+        return command_error(EBUSY, "process %d serves %s already",
+                             (int)registration_pid(client->registration), name);
+    case -EDQUOT:
+        return command_error(EDQUOT, "one process may serve up to %u clients",
+                             REGISTRATIONS_PROCESS_MAX);
+    case -EUSERS:
+        return command_error(EUSERS, "%u processes are registered, and no more are possible",
+                             REGISTRATIONS_MAX);
+    default:
+        return command_reply_result(result, name);
+    }
+}
+
+struct command_reply command_client_register(const struct call *call)
+{
+    struct command_reply reply;
+    if (call->descriptor >= 0)
+        return command_error(EINVAL, "a descriptor came with the line; expected none");
+    struct vm_client *client = command_find_client(call, &reply);
+    if (!client)
+        return reply;
+    struct registration *registration;
+    int result = registration_create(client, call->pid, &registration);
+    if (result < 0)
+        return refuse(client, result);
+    reply = command_reply_text("ok version=%u epoch=%u\n", CHANNEL_VERSION, client->epoch);
+    reply.registration = registration;
+    int descriptors[REGISTRATION_DESCRIPTORS];
+    registration_descriptors(registration, descriptors);
+    reply.descriptor = descriptors[0];
+    memcpy(reply.more_descriptors, descriptors + 1, sizeof(reply.more_descriptors));
+    reply.more_descriptor_count = REGISTRATION_DESCRIPTORS - 1;
+    log_info("vm %s: client %s: process %d serves it", client->vm->name, client->client.name,
+             (int)call->pid);
+    return reply;
+}
