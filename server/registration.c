@@ -172,9 +172,28 @@ static void hang_up(struct registration *registration)
         link->end(link);
 }
 
+/* True if its poller hung up on the process, which is said once. */
+static bool tell_verdict(struct vm_client *client)
+{
+    static const char *const verdicts[] = {
+        [PROCESS_BROKE_CHANNEL] = "it wrote counts into its channel that cannot be",
+        [PROCESS_STRAY_ANSWERS] = "it answered requests that it was not asked",
+        [PROCESS_LATE] = "it missed too many deadlines",
+    };
+    /* relaxed: only read, and what is then done goes through a command */
+    uint32_t verdict =
+        atomic_exchange_explicit(&client->client.process->verdict, 0, memory_order_relaxed);
+    if (verdict)
+        log_warning("vm %s: client %s: %s; it is quarantined, and answered for until a process "
+                    "registers anew",
+                    client->vm->name, client->client.name, verdicts[verdict]);
+    return verdict != 0;
+}
+
 static int end(struct registration *registration, bool is_final)
 {
     struct vm_client *client = registration->client;
+    tell_verdict(client); /* a successor's attach would forget it */
     int result = run((struct port_change){.client = client, .is_final = is_final}, detach);
     close_all(registration);
     client->registration = NULL;
@@ -234,19 +253,7 @@ int registration_watch(struct registration *registration, struct event_loop *loo
 
 static void poll_client(struct vm_client *client)
 {
-    static const char *const verdicts[] = {
-        [PROCESS_BROKE_CHANNEL] = "it wrote counts into its channel that cannot be",
-        [PROCESS_STRAY_ANSWERS] = "it answered requests that it was not asked",
-        [PROCESS_LATE] = "it missed too many deadlines",
-    };
-    struct process_port *port = client->client.process;
-    uint32_t verdict = port ? atomic_exchange_explicit(&port->verdict, 0, memory_order_relaxed) : 0;
-    if (verdict == 0)
-        return;
-    log_warning("vm %s: client %s: %s; it is quarantined, and answered for until a process "
-                "registers anew",
-                client->vm->name, client->client.name, verdicts[verdict]);
-    if (!client->registration)
+    if (!client->client.process || !tell_verdict(client) || !client->registration)
         return;
     hang_up(client->registration);
     end(client->registration, false);
