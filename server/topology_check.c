@@ -2,7 +2,7 @@
 /* topology.h's first step: is what the configuration wants possible on this machine? */
 #include "server/topology.h"
 
-#include "clients/device.h"
+#include "clients/process_port.h"
 #include "server/stream.h"
 
 #include <limits.h>
@@ -118,6 +118,11 @@ static void check_client(struct config *config, const struct config_client *clie
                       device_kinds[client->device]->name, error);
         return;
     }
+    if (process_device_of(device) && client->poller != config->vms[client->vm].poller)
+        config_report(config, client->mark,
+                      "client '%s': a device: process lives where its VM does; expected the VM's "
+                      "poller, or none",
+                      client->name);
     size_t first = claims->count;
     if (stream_check(device->stream, error, sizeof(error)) < 0)
         config_report(config, client->mark, "client '%s': cannot open %s: %s", client->name,

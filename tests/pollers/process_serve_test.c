@@ -293,6 +293,11 @@ static void row27_quarantined_after_missed_deadlines_until_it_registers_anew(voi
     answer(fixture, take(fixture).token, 49);
     process_round(fixture);
     assert_int_equal(collect(fixture, 0), 49);
+    fixture->port.policy.deadline_ticks =
+        PAST; /* what its predecessor missed is not held against it */
+    ask(fixture, 0);
+    collect(fixture, 0);
+    assert_state(fixture, PROCESS_SERVING);
     destroy(fixture);
 }
 
@@ -633,6 +638,41 @@ static void answer_after_a_clear_is_refused_without_blame(void **state)
     destroy(fixture);
 }
 
+static void death_after_a_clear_fails_nothing(void **state)
+{
+    (void)state;
+    struct fixture *fixture = create(NEVER);
+    ask(fixture, 0);
+    take(fixture);
+    assert_int_equal(page_settle_all(fixture->guest->page), 1);
+    disconnect_process(fixture, false);
+    assert_int_equal(fixture->port.failed, 0);
+    assert_int_equal(histogram_count(fixture->guest->latency), 0);
+    connect_process(fixture);
+    struct channel_request request;
+    assert_false(channel_peer_take(&fixture->peer, &request)); /* nor is it handed on */
+    destroy(fixture);
+}
+
+/* Settled by somebody else, its client is gone: the deadline looks at neither. */
+static void deadline_of_what_is_settled_is_forgotten(void **state)
+{
+    (void)state;
+    struct fixture *fixture = create(UINT64_MAX / 4);
+    ask(fixture, 2);
+    assert_int_equal(fixture->guest->page->timed, 1u << 2);
+    page_settle_all(fixture->guest->page);
+    fixture->guest->page->due[2].client = NULL;
+    process_round(fixture);
+    assert_int_equal(fixture->guest->page->timed, 0);
+    ask(fixture, 3);
+    answer(fixture, take(fixture).token, 0);
+    answer(fixture, take(fixture).token, 0);
+    process_round(fixture);
+    assert_int_equal(fixture->guest->page->timed, 0);
+    destroy(fixture);
+}
+
 static void sleeping_process_is_woken_once_for_what_lies_there(void **state)
 {
     (void)state;
@@ -685,6 +725,8 @@ int main(void)
         cmocka_unit_test(row33_full_request_ring_leaves_the_slot_pending),
         cmocka_unit_test(answers_may_come_in_any_order),
         cmocka_unit_test(answer_after_a_clear_is_refused_without_blame),
+        cmocka_unit_test(death_after_a_clear_fails_nothing),
+        cmocka_unit_test(deadline_of_what_is_settled_is_forgotten),
         cmocka_unit_test(sleeping_process_is_woken_once_for_what_lies_there),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -46,8 +46,8 @@ static void check(const char *clients)
         at += is_folder;
     }
     snprintf(text, sizeof(text),
-             "pollers:\n"
-             "  - {name: rt, cpu: any, sandbox: false}\n"
+             "pollers: [{name: rt, cpu: any, sandbox: false},\n"
+             "          {name: other, cpu: any, sandbox: false}]\n"
              "vms:\n"
              "  - {name: guest, vcpus: 1, source: memfd, poller: rt}\n"
              "clients:\n"
@@ -218,9 +218,26 @@ static void what_can_be_shared_is_accepted_and_nothing_is_made(void **state)
 
 #define IN_FOLDER(function) cmocka_unit_test_setup_teardown(function, init, fini)
 
+static void process_lives_where_its_vm_is_swept(void **state)
+{
+    (void)state;
+#define PROCESS(name, port, rest)                                                           \
+    "  - {name: " name ", vm: guest, device: process, ranges: [{type: portio, first: " port \
+    "}]" rest "}\n"
+    check(PROCESS("a", "1", ", poller: rt") PROCESS("b", "2", ", options: {deadline_us: 49}")
+              PROCESS("c", "3", ", poller: other")
+                  PROCESS("d", "4", ", options: {deadline_us: 50001}"));
+    assert_told("deadline_us: 49; expected 0, or 50 to 50000");
+    assert_told("client 'c': a device: process lives where its VM does");
+    assert_told("50001");
+    if (strstr(report, "client 'a'"))
+        fail_msg("told of: %s", report);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(process_lives_where_its_vm_is_swept),
         IN_FOLDER(devices_that_cannot_be_built_are_told_all_at_once),
         IN_FOLDER(streams_that_cannot_be_opened_are_told_all_at_once),
         IN_FOLDER(problems_of_the_file_do_not_hide_those_of_the_machine),

@@ -96,8 +96,9 @@ static inline int outside_serve_loop(struct outside_self *self)
 static inline int outside_breed(void)
 {
     if (fork() == 0) {
-        prctl(PR_SET_PDEATHSIG, 0);
-        alarm(60);
+        for (int i = 0; i < 3; i++)
+            close(i); /* whoever runs the test waits for its output to end */
+        alarm(20);
         for (;;)
             pause();
     }
