@@ -318,6 +318,15 @@ static void row27_missed_deadlines_are_forgiven_after_many_timely_answers(void *
         assert_int_equal(collect(fixture, 0), i);
     }
     assert_int_equal(fixture->port.misses, 0);
+    fixture->port.policy.deadline_ticks = PAST;
+    ask(fixture, 0);
+    collect(fixture, 0);
+    take(fixture);
+    fixture->port.policy.deadline_ticks = NEVER;
+    ask(fixture, 0);
+    answer(fixture, take(fixture).token, 1);
+    process_round(fixture);
+    assert_int_equal(fixture->port.misses, 1); /* they count from the last miss */
     destroy(fixture);
 }
 
@@ -673,6 +682,21 @@ static void deadline_of_what_is_settled_is_forgotten(void **state)
     destroy(fixture);
 }
 
+static void answer_to_a_cleared_slot_is_no_answer(void **state)
+{
+    (void)state;
+    struct fixture *fixture = create(NEVER);
+    ask(fixture, 0);
+    uint64_t token = take(fixture).token;
+    page_settle_all(fixture->guest->page);
+    answer(fixture, token, 64);
+    process_round(fixture);
+    assert_int_equal(fixture->port.refused, 1);
+    assert_int_equal(histogram_count(fixture->guest->latency), 0);
+    assert_int_equal(collect(fixture, 0), UINT64_MAX);
+    destroy(fixture);
+}
+
 static void sleeping_process_is_woken_once_for_what_lies_there(void **state)
 {
     (void)state;
@@ -727,6 +751,7 @@ int main(void)
         cmocka_unit_test(answer_after_a_clear_is_refused_without_blame),
         cmocka_unit_test(death_after_a_clear_fails_nothing),
         cmocka_unit_test(deadline_of_what_is_settled_is_forgotten),
+        cmocka_unit_test(answer_to_a_cleared_slot_is_no_answer),
         cmocka_unit_test(sleeping_process_is_woken_once_for_what_lies_there),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
