@@ -24,6 +24,8 @@ static const struct {
      true},
     {"hop", "a request to a device on another poller and back, beside one cache line both ways",
      bench_hop, true},
+    {"channel", "a request to a device in another process and back, beside two words both ways",
+     bench_channel, true},
     {"sweep", "looking at the slots of 1 to 64 VMs, and the round trip when one is PENDING",
      bench_sweep, true},
     {"rate", "time a request takes while 16 slots are always pending, reads and writes", bench_rate,
