@@ -37,10 +37,13 @@ static void write_beginning(struct channel *channel, struct channel_answers *ans
     channel->requests->version = CHANNEL_VERSION;
     channel->requests->epoch = channel->epoch;
     atomic_init(&channel->requests->life, CHANNEL_ALIVE);
-    atomic_init(&channel->requests->pushed, CHANNEL_FIRST);
     atomic_init(&channel->requests->answers_read, CHANNEL_FIRST);
-    atomic_init(&answers->pushed, CHANNEL_FIRST);
     atomic_init(&answers->requests_taken, CHANNEL_FIRST);
+    for (uint64_t number = CHANNEL_FIRST; number < CHANNEL_FIRST + CHANNEL_CAPACITY; number++) {
+        atomic_init(&channel->requests->cells[number & CHANNEL_MASK].turn,
+                    number - CHANNEL_CAPACITY);
+        atomic_init(&answers->cells[number & CHANNEL_MASK].turn, number - CHANNEL_CAPACITY);
+    }
 }
 
 static int open_memories(struct channel *channel)

@@ -4,23 +4,24 @@
  * rings, and the server's end of them.
  *
  * Flow:    channel_open -> the descriptors go to the process -> channel_try_push (a request) ...
- *          channel_answer_count, channel_read_answer, channel_release -> channel_end ->
+ *          channel_look, channel_read_answer, channel_release -> channel_end ->
  *          channel_close. The process's end is channel_peer.h.
  *
- *              server --- requests: cells, how many, answers read, life ---> process (read-only)
- *              server <-- answers: cells, how many, requests taken, asleep --- process
+ *              server --- requests: cells, answers read, life ---> process (read-only)
+ *              server <-- answers: cells, requests taken, asleep --- process
  *
- *          Everything that one side writes lies in one memory, which the other can only read. No
+ *          A cell itself says that it is there, by the number of its turn: one cache line goes from
+ *          CPU to CPU, not one with a count and then one with what it counts. Everything that one side writes lies in one memory, which the other can only read. No
  *          system call on the way in either direction.
  * Threads: one poller pushes and reads answers. channel_open and channel_close: control, while no
  *          poller knows the channel.
  * Memory:  two sealed memfds of their own for every incarnation of a process, so that nothing of an
  *          earlier one can be taken for its work. A punched hole makes the answers zero, which is
  *          never valid; the seals refuse the rest with EPERM.
- * Errors:  the process is not trusted. Of what it writes each word is read once, an index is
- *          believed only between the last one seen and what can be; else the channel is broken and
- *          must not be read again.
- * Source:  Lamport's single-producer single-consumer queue, as inbox.h; memfd_create(2), fcntl(2).
+ * Errors:  the process is not trusted. Of what it writes each word is read once; a turn is
+ *          this lap's or the last one's, a count lies between the last one seen and what can be, or
+ *          the channel is broken and must not be read again.
+ * Source:  FastForward (Giacomoni, Moseley, Vachharajani, 2008), as inbox.h; memfd_create(2), fcntl(2).
  */
 #ifndef CLIENTS_CHANNEL_H
 #define CLIENTS_CHANNEL_H
@@ -36,7 +37,9 @@
 #define CHANNEL_MASK        (CHANNEL_CAPACITY - 1)
 #define CHANNEL_ALIGN_BYTES 128
 #define CHANNEL_VERSION     1u
-#define CHANNEL_FIRST       1u /* both rings begin here: a count of zero is never valid */
+/* Both rings begin here, and a cell that was never used has the turn of the lap before: zero is
+ * never valid. */
+#define CHANNEL_FIRST (CHANNEL_CAPACITY + 1)
 
 enum channel_life { CHANNEL_ALIVE = 1, CHANNEL_ENDED = 2 };
 
@@ -51,30 +54,29 @@ struct channel_request {
     uint8_t type, direction;
     uint32_t epoch;
     uint8_t size_bytes;
-    uint8_t zero[11];
+    uint8_t zero[3];
+    _Atomic uint64_t turn; /* the request's number once it is there */
 };
 static_assert(sizeof(struct channel_request) == 64, "a request is one cache line");
 
-/* Written by the server only; the process maps it read-only. Counts begin at CHANNEL_FIRST. */
+/* Written by the server only; the process maps it read-only. */
 struct channel_requests {
     alignas(CHANNEL_ALIGN_BYTES) uint32_t version;
-    uint32_t epoch;        /* which incarnation; never 0 */
-    _Atomic uint32_t life; /* enum channel_life */
-    alignas(CHANNEL_ALIGN_BYTES) _Atomic uint64_t pushed;
-    alignas(CHANNEL_ALIGN_BYTES) _Atomic uint64_t answers_read;
+    uint32_t epoch;                                             /* which incarnation; never 0 */
+    _Atomic uint32_t life;                                      /* enum channel_life */
+    alignas(CHANNEL_ALIGN_BYTES) _Atomic uint64_t answers_read; /* a number, as the next two */
     alignas(CHANNEL_ALIGN_BYTES) struct channel_request cells[CHANNEL_CAPACITY];
 };
 
 struct channel_answer_cell {
     _Atomic uint64_t token, value;
     _Atomic uint32_t epoch, status;
-    uint64_t zero;
+    _Atomic uint64_t turn; /* the answer's number once it is there */
 };
 
 /* Written by the process only; the server maps it read-only, and believes nothing. */
 struct channel_answers {
-    alignas(CHANNEL_ALIGN_BYTES) _Atomic uint64_t pushed;
-    _Atomic uint32_t is_asleep;  /* beside what the poller reads each round */
+    alignas(CHANNEL_ALIGN_BYTES) _Atomic uint32_t is_asleep;
     _Atomic uint32_t is_leaving; /* its end is no accident */
     alignas(CHANNEL_ALIGN_BYTES) _Atomic uint64_t requests_taken;
     alignas(CHANNEL_ALIGN_BYTES) struct channel_answer_cell cells[CHANNEL_CAPACITY];
@@ -113,8 +115,7 @@ void channel_close(struct channel *channel);
 static inline uint64_t channel_taken(struct channel *channel)
 {
     /* acquires the release in channel_peer_take: those cells have been copied out */
-    uint64_t taken =
-        atomic_load_explicit(&channel->answers->requests_taken, memory_order_acquire);
+    uint64_t taken = atomic_load_explicit(&channel->answers->requests_taken, memory_order_acquire);
     if (taken < channel->taken_seen || taken > channel->pushed)
         return 0;
     channel->taken_seen = taken;
@@ -140,36 +141,40 @@ static inline uint64_t channel_push(struct channel *channel, const struct reques
 {
     uint64_t number = channel->pushed;
     assert(number - channel->taken_seen < CHANNEL_CAPACITY);
+    struct channel_request *cell = &channel->requests->cells[number & CHANNEL_MASK];
     /* Field by field: padding is no business of another process. */
-    channel->requests->cells[number & CHANNEL_MASK] = (struct channel_request){
-        .token = token,
-        .address = request->address,
-        .offset = request->offset,
-        .value = request->value,
-        .arrival_ticks = request->arrival_ticks,
-        .range_index = request->range_index,
-        .vcpu = request->vcpu,
-        .type = request->type,
-        .direction = request->direction,
-        .size_bytes = request->size_bytes,
-        .epoch = channel->epoch,
-    };
+    cell->token = token;
+    cell->address = request->address;
+    cell->offset = request->offset;
+    cell->value = request->value;
+    cell->arrival_ticks = request->arrival_ticks;
+    cell->range_index = request->range_index;
+    cell->vcpu = request->vcpu;
+    cell->type = request->type;
+    cell->direction = request->direction;
+    cell->size_bytes = request->size_bytes;
+    cell->epoch = channel->epoch;
     channel->pushed = number + 1;
-    /* release: channel_peer_take acquires it and with it the cell */
-    atomic_store_explicit(&channel->requests->pushed, number + 1, memory_order_release);
+    /* release: channel_peer_has_request acquires it and with it the cell */
+    atomic_store_explicit(&cell->turn, number, memory_order_release);
     return number;
 }
 
-/* Answers that lie ready, 0..CHANNEL_CAPACITY; -1: broken. One look at the process's count. */
-static inline int32_t channel_answer_count(const struct channel *channel)
+enum channel_answer_state { CHANNEL_NO_ANSWER = 0, CHANNEL_HAS_ANSWER = 1, CHANNEL_JUMPED = -1 };
+
+/* Whether an answer lies ready; one look at its turn. CHANNEL_JUMPED: broken. */
+static inline enum channel_answer_state channel_look(const struct channel *channel)
 {
+    uint64_t number = channel->answers_read;
     /* acquires the release in channel_peer_answer: what an honest process wrote is whole */
-    uint64_t pushed = atomic_load_explicit(&channel->answers->pushed, memory_order_acquire);
-    uint64_t count = pushed - channel->answers_read;
-    return count <= CHANNEL_CAPACITY ? (int32_t)count : -1;
+    uint64_t turn = atomic_load_explicit(&channel->answers->cells[number & CHANNEL_MASK].turn,
+                                         memory_order_acquire);
+    return turn == number                      ? CHANNEL_HAS_ANSWER
+           : turn == number - CHANNEL_CAPACITY ? CHANNEL_NO_ANSWER
+                                               : CHANNEL_JUMPED;
 }
 
-/* The oldest of them, each word read once. Relaxed: ordered by channel_answer_count, and a process
+/* The one that channel_look saw, each word read once. Relaxed: ordered by channel_look, and a process
  * that goes on writing only harms its own answers. */
 static inline void channel_read_answer(struct channel *channel, struct channel_answer *answer)
 {

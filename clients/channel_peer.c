@@ -35,7 +35,7 @@ int channel_peer_map(int requests_descriptor, int answers_descriptor, struct cha
         channel_peer_unmap(peer);
         return result;
     }
-    peer->taken = peer->pushed_seen = peer->pushed = peer->read_seen = CHANNEL_FIRST;
+    peer->taken = peer->pushed = peer->read_seen = CHANNEL_FIRST;
     peer->epoch = peer->requests->epoch;
     return 0;
 }

@@ -17,8 +17,7 @@
 struct channel_peer {
     const struct channel_requests *requests;
     struct channel_answers *answers;
-    alignas(64) uint64_t taken; /* the taking thread's */
-    uint64_t pushed_seen;
+    alignas(64) uint64_t taken;  /* the taking thread's */
     alignas(64) uint64_t pushed; /* the answering thread's */
     uint64_t read_seen;
     uint32_t epoch;
@@ -36,11 +35,9 @@ static inline bool channel_peer_is_alive(const struct channel_peer *peer)
 
 static inline bool channel_peer_has_request(struct channel_peer *peer)
 {
-    if (peer->pushed_seen != peer->taken)
-        return true;
     /* acquires the release in channel_push */
-    peer->pushed_seen = atomic_load_explicit(&peer->requests->pushed, memory_order_acquire);
-    return peer->pushed_seen != peer->taken;
+    return atomic_load_explicit(&peer->requests->cells[peer->taken & CHANNEL_MASK].turn,
+                                memory_order_acquire) == peer->taken;
 }
 
 /* Moves the oldest request into *request; false: there is none. */
@@ -48,7 +45,8 @@ static inline bool channel_peer_take(struct channel_peer *peer, struct channel_r
 {
     if (!channel_peer_has_request(peer))
         return false;
-    *request = peer->requests->cells[peer->taken & CHANNEL_MASK];
+    memcpy(request, (const void *)&peer->requests->cells[peer->taken & CHANNEL_MASK],
+           sizeof(*request));
     /* Before anybody acts on it: once it counts as taken it is not given to a successor of ours.
      * release: channel_taken acquires it before the cell is written again */
     atomic_store_explicit(&peer->answers->requests_taken, ++peer->taken, memory_order_release);
@@ -71,8 +69,8 @@ static inline bool channel_peer_answer(struct channel_peer *peer,
     atomic_store_explicit(&cell->value, answer->value, memory_order_relaxed);
     atomic_store_explicit(&cell->epoch, answer->epoch, memory_order_relaxed);
     atomic_store_explicit(&cell->status, answer->status, memory_order_relaxed);
-    /* release: channel_answer_count acquires it */
-    atomic_store_explicit(&peer->answers->pushed, ++peer->pushed, memory_order_release);
+    /* release: channel_look acquires it */
+    atomic_store_explicit(&cell->turn, peer->pushed++, memory_order_release);
     return true;
 }
 

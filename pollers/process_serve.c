@@ -192,22 +192,20 @@ static void take_answer(struct page *page, struct client *client,
 static uint32_t take_answers(struct page *page, struct client *client, uint32_t most)
 {
     struct process_port *port = client->process;
-    int32_t count = channel_answer_count(port->channel);
-    if (count == 0)
-        return 0;
-    if (count < 0) {
-        condemn(page, client, PROCESS_BROKE_CHANNEL);
-        return 1;
-    }
+    enum channel_answer_state state = CHANNEL_NO_ANSWER;
     uint32_t taken = 0;
-    for (; taken < most && taken < (uint32_t)count && port->channel; taken++) {
+    while (taken < most && port->channel &&
+           (state = channel_look(port->channel)) == CHANNEL_HAS_ANSWER) {
         struct channel_answer answer;
         channel_read_answer(port->channel, &answer);
         take_answer(page, client, &answer);
+        taken++;
     }
-    if (port->channel)
+    if (port->channel && state == CHANNEL_JUMPED)
+        condemn(page, client, PROCESS_BROKE_CHANNEL);
+    else if (port->channel && taken)
         channel_release(port->channel);
-    return taken;
+    return taken + (state == CHANNEL_JUMPED);
 }
 
 /* Once for what lies in the ring now: whoever sleeps again has looked at all of it. */

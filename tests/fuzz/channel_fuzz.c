@@ -106,7 +106,8 @@ static void misbehave(struct input *input)
         atomic_store(&words[next_word(input) % (sizeof(*peer.answers) / 8)], next_word(input));
         break;
     default:
-        atomic_fetch_add(&peer.answers->pushed, next(input) % 70);
+        atomic_fetch_add(&peer.answers->cells[next(input) % CHANNEL_CAPACITY].turn,
+                         next(input) % 70);
         break;
     }
 }

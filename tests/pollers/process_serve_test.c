@@ -197,7 +197,8 @@ static void row25_answer_that_was_written_but_not_published_does_not(void **stat
     struct fixture *fixture = create(NEVER);
     ask(fixture, 3);
     answer(fixture, take(fixture).token, 45);
-    atomic_store(&fixture->peer.answers->pushed, CHANNEL_FIRST);
+    atomic_store(&fixture->peer.answers->cells[CHANNEL_FIRST & CHANNEL_MASK].turn,
+                 CHANNEL_FIRST - CHANNEL_CAPACITY);
     disconnect_process(fixture, false);
     assert_int_equal(collect(fixture, 3), UINT64_MAX);
     assert_int_equal(fixture->port.failed, 1);
@@ -520,7 +521,7 @@ static void row30_old_memory_is_not_read_any_more(void **state)
 
 /* ---- 31: its indices jump ---------------------------------------------------------------- */
 
-static void row31_broken_answer_count_is_cut_and_what_is_in_flight_settled(void **state)
+static void row31_answer_out_of_turn_is_cut_and_what_is_in_flight_settled(void **state)
 {
     (void)state;
     const uint64_t jumps[] = {0, CHANNEL_FIRST - 1, CHANNEL_FIRST + CHANNEL_CAPACITY + 1,
@@ -530,7 +531,7 @@ static void row31_broken_answer_count_is_cut_and_what_is_in_flight_settled(void 
         ask(fixture, 0);
         ask(fixture, 7);
         take(fixture);
-        atomic_store(&fixture->peer.answers->pushed, jumps[i]);
+        atomic_store(&fixture->peer.answers->cells[CHANNEL_FIRST & CHANNEL_MASK].turn, jumps[i]);
         process_round(fixture);
         assert_int_equal(collect(fixture, 0), UINT64_MAX);
         assert_int_equal(collect(fixture, 7), UINT64_MAX);
@@ -743,7 +744,7 @@ int main(void)
         cmocka_unit_test(row29_answer_of_no_known_status_is_refused),
         cmocka_unit_test(row30_answer_of_an_old_incarnation_is_refused),
         cmocka_unit_test(row30_old_memory_is_not_read_any_more),
-        cmocka_unit_test(row31_broken_answer_count_is_cut_and_what_is_in_flight_settled),
+        cmocka_unit_test(row31_answer_out_of_turn_is_cut_and_what_is_in_flight_settled),
         cmocka_unit_test(row31_broken_taken_count_is_cut_when_it_matters),
         cmocka_unit_test(row32_ring_full_of_stale_answers_loses_nothing),
         cmocka_unit_test(row33_full_request_ring_leaves_the_slot_pending),

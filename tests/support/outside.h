@@ -38,7 +38,7 @@ enum outside_step {
     OUTSIDE_WRITE_REQUESTS, /* dies of it; no result */
     OUTSIDE_RESIZE,         /* 0: nothing of it was possible */
     OUTSIDE_PUNCH,          /* the answers become zero */
-    OUTSIDE_JUMP,           /* the count of answers jumps by 2^31 */
+    OUTSIDE_JUMP,           /* the next answer's turn jumps by 2^31 */
     OUTSIDE_STRAY,          /* 64 answers to what nobody asked */
     OUTSIDE_DEAF,           /* sends the line, and never reads the reply */
 };
@@ -181,7 +181,8 @@ static inline int outside_step(struct outside_self *self, enum outside_step step
         return fallocate(self->descriptors[1], FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
                          CHANNEL_ANSWERS_BYTES);
     case OUTSIDE_JUMP:
-        atomic_fetch_add(&self->peer.answers->pushed, 1ull << 31);
+        atomic_fetch_add(&self->peer.answers->cells[self->peer.pushed & CHANNEL_MASK].turn,
+                         1ull << 31);
         return 0;
     case OUTSIDE_STRAY:
         return outside_stray(self);
