@@ -59,6 +59,10 @@ for question in "${questions[@]}"; do
     printf '%s\n' "${all[@]}" | grep -qxF -e "$question" ||
         wrong "unknown question $question, expected one of: ${all[*]}"
 done
+[ -z "$is_report_only" ] || [ ${#questions[@]} -eq 0 ] ||
+    wrong "--report asks no question, expected none beside it"
+[ -z "$is_report_only" ] || compgen -G "$output/*.json" >/dev/null ||
+    { echo "bench/run.sh: no results in $output, expected a directory that --output filled" >&2; exit 1; }
 [ ${#questions[@]} -gt 0 ] || questions=("${all[@]}")
 mkdir -p "$output/histograms"
 

@@ -24,6 +24,9 @@ expect "no directory" 2 "--output needs a directory" --output
 expect "unknown question" 2 "unknown question why, expected one of: rtt" --program "$bench" \
     --output "$directory/none" why
 expect "no program" 1 "does not run" --program "$directory/none" --output "$directory/none"
+expect "page without results" 1 "no results in $directory/none" --report --output "$directory/none"
+expect "page and question" 2 "--report asks no question" --program "$bench" --output "$directory/none" \
+    --report rtt
 expect "help" 0 "Usage: bench/run.sh" --help
 [ ! -e "$directory/none" ] || fail "a refused run leaves a directory"
 
