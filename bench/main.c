@@ -216,6 +216,9 @@ static int ask(size_t question, const struct bench_options *options)
         failed = bench_result_print_json(result);
     else if (failed == 0)
         bench_result_print_table(result);
+    /* Half an answer must not pass for one, as on a full disk. */
+    if (failed == 0 && (fflush(stdout) != 0 || ferror(stdout)))
+        failed = -EIO;
     if (failed < 0)
         fprintf(stderr, "ioreq-bench: %s: %s\n", name, strerror(-failed));
     else if (options->export_directory)

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
 # Usage: usage.sh IOREQ_BENCH
-# What ioreq-bench refuses before it measures, and that it says what it expected.
+# What ioreq-bench refuses before it measures, that it says what it expected, and a full disk.
 set -eu
 bench=$1
 failures=0
@@ -31,6 +31,13 @@ refused "ioreq-bench: option '--vcpus' requires" rtt --vcpus
 # Two threads that spin for each other on one CPU would never end.
 for question in rtt hop sweep rate; do
     refused "would share CPU 0; expected two CPUs" $question --smoke --requester-cpu 0 --poller-cpu 0
+done
+
+# An answer that could not be written, as on a full disk.
+for form in "" --json; do
+    status=0
+    "$bench" jitter --smoke $form >/dev/full 2>/dev/null || status=$?
+    [ "$status" -eq 1 ] || fail "full disk $form: exit code $status, expected 1"
 done
 
 exit $failures
