@@ -199,8 +199,10 @@ int main(int argc, char **argv)
     }
     struct config *config = NULL;
     if (arguments.help_config) {
-        config_print_reference(kinds, kind_count, stdout);
-        exit_code = EXIT_OK;
+        int result = config_print_reference(kinds, kind_count, stdout);
+        exit_code = result == 0 && fflush(stdout) == 0 ? EXIT_OK : EXIT_FAILED;
+        if (exit_code == EXIT_FAILED)
+            log_error("cannot write the reference: %s", strerror(errno));
     } else if (config_load(arguments.config_path, kinds, kind_count, stderr, &config) < 0 &&
                !config) {
         exit_code = EXIT_USAGE;
