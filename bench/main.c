@@ -241,6 +241,15 @@ int main(int argc, char **argv)
                 optind == argc ? "no question" : "more than one question");
         return expected_question();
     }
+    size_t question = 0;
+    while (question < QUESTION_COUNT && strcmp(argv[optind], questions[question].name) != 0)
+        question++;
+    if (question == QUESTION_COUNT) {
+        fprintf(stderr, "ioreq-bench: '%s' is no question; ", argv[optind]);
+        return expected_question();
+    }
+    if (!has_cpus(question, &options))
+        return usage_error();
     if (!options.is_smoke && (strcmp(IOREQD_BUILD_TYPE, "Release") != 0 || IOREQD_SANITIZE[0])) {
         fputs("ioreq-bench: this is not a Release build, its figures would mean nothing; build the "
               "release preset, or use --smoke\n",
@@ -251,9 +260,5 @@ int main(int argc, char **argv)
         options.blocks = 4;
         options.block_samples = 200;
     }
-    for (size_t i = 0; i < QUESTION_COUNT; i++)
-        if (strcmp(argv[optind], questions[i].name) == 0)
-            return has_cpus(i, &options) ? ask(i, &options) : usage_error();
-    fprintf(stderr, "ioreq-bench: '%s' is no question; ", argv[optind]);
-    return expected_question();
+    return ask(question, &options);
 }
