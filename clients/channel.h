@@ -11,8 +11,9 @@
  *              server <-- answers: cells, requests taken, asleep --- process
  *
  *          A cell itself says that it is there, by the number of its turn: one cache line goes from
- *          CPU to CPU, not one with a count and then one with what it counts. Everything that one side writes lies in one memory, which the other can only read. No
- *          system call on the way in either direction.
+ *          CPU to CPU, not one with a count and then one with what it counts. Everything that one side
+ *          writes lies in one memory, which the other can only read. No system call on the way in
+ *          either direction.
  * Threads: one poller pushes and reads answers. channel_open and channel_close: control, while no
  *          poller knows the channel.
  * Memory:  two sealed memfds of their own for every incarnation of a process, so that nothing of an

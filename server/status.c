@@ -177,7 +177,7 @@ static void report_vm(const struct topology *topology, const struct vm *vm, stru
     report_add_text(object, "source", "memfd");
     report_add_text(object, "poller", topology->pollers[vm->poller_index].name);
     report_add_bool(object, "attached", vm->is_attached);
-    report_add_number(object, "requester_pid", (uint64_t)vm->requester_pid);
+    report_add_number(object, "requester_pid", vm->is_attached ? (uint64_t)vm->requester_pid : 0);
     report_add_text(object, "state", status_vm_state(vm));
     struct report *slots = report_add_array(object, "slots");
     for (uint32_t i = 0; i < vm->page->vcpu_count; i++)

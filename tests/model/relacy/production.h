@@ -21,6 +21,7 @@ namespace
 #include "clients/external.h"
 #include "clients/inbox.h"
 #include "pollers/page_settle.h"
+#include "pollers/process_serve.h"
 #include "pollers/pci_ports.h"
 #include "pollers/poller_internal.h"
 #include "pollers/ticks.h"
@@ -73,6 +74,8 @@ struct machine {
         client.device = &device;
         client.inbox = lives_elsewhere ? &inbox : NULL;
         client.external = NULL;
+        client.process = NULL;
+        client.deadline_ticks = 0;
         client.latency = NULL;
         client.is_default = false;
         client.errors = client.broken_after = 0;

@@ -20,6 +20,8 @@ struct client {
     struct device *device;
     struct inbox *inbox;
     struct external *external;
+    struct process_port *process;
+    uint64_t deadline_ticks;
     struct histogram *latency;
     bool is_default;
     uint64_t errors;
