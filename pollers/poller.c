@@ -14,12 +14,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#define START_TIMEOUT_NS   5000000000ull
-#define DUTY_TIMEOUT_NS    1000000000ull
-#define LATE_TIMEOUT_NS    10000000ull
-#define PAGE_STEP_BYTES    4096u
-#define SWEEPS_OF_ONE_PAGE 32u
-#define FREEZE_SIGNAL      (SIGRTMAX - 1)
+#define START_TIMEOUT_NS 5000000000ull
+#define LATE_TIMEOUT_NS  10000000ull
+#define PAGE_STEP_BYTES  4096u
+#define FREEZE_SIGNAL    (SIGRTMAX - 1)
 
 int poller_create(const struct poller_options *options, struct poller **poller)
 {
@@ -235,128 +233,6 @@ static void nothing(void *context)
 int poller_quiesce(struct poller *poller, uint64_t timeout_ns)
 {
     return poller_call(poller, nothing, NULL, timeout_ns);
-}
-
-/* ---- duties ------------------------------------------------------------------------------ */
-
-/* What changes, and how it went. On control's stack: none of the functions below outlives its call. */
-struct duty_change {
-    struct poller *poller;
-    struct page *page;
-    struct client *client;
-    int result;
-};
-
-/* What a round does besides costs as much as a sweep of a page: one that spins does it the less often
- * the fewer pages it has, unless somebody may wait in an inbox. */
-static void balance(struct poller *poller)
-{
-    bool does_more = poller->options.idle == POLLER_IDLE_SPIN && poller->inbox_count == 0 &&
-                     poller->process_count == 0 && poller->page_count > 0;
-    poller->more_sweeps = does_more ? (SWEEPS_OF_ONE_PAGE - 1) / poller->page_count : 0;
-}
-
-static void add_page(void *context)
-{
-    struct duty_change *change = context;
-    struct poller *poller = change->poller;
-    if (poller->page_count == POLLER_PAGES_MAX)
-        change->result = -ENOSPC;
-    else
-        poller->pages[poller->page_count++] = change->page;
-    balance(poller);
-}
-
-static void remove_page(void *context)
-{
-    struct duty_change *change = context;
-    struct poller *poller = change->poller;
-    for (uint32_t i = 0; i < poller->page_count; i++)
-        if (poller->pages[i] == change->page)
-            poller->pages[i] = poller->pages[--poller->page_count];
-    balance(poller);
-}
-
-static void add_inbox(void *context)
-{
-    struct duty_change *change = context;
-    struct poller *poller = change->poller;
-    if (poller->inbox_count == POLLER_INBOXES_MAX)
-        change->result = -ENOSPC;
-    else
-        poller->inboxes[poller->inbox_count++] =
-            (struct poller_inbox){change->client, change->page};
-    balance(poller);
-}
-
-static void remove_inbox(void *context)
-{
-    struct duty_change *change = context;
-    struct poller *poller = change->poller;
-    for (uint32_t i = 0; i < poller->inbox_count; i++)
-        if (poller->inboxes[i].client == change->client)
-            poller->inboxes[i] = poller->inboxes[--poller->inbox_count];
-    balance(poller);
-}
-
-static void add_process(void *context)
-{
-    struct duty_change *change = context;
-    struct poller *poller = change->poller;
-    if (poller->process_count == POLLER_INBOXES_MAX)
-        change->result = -ENOSPC;
-    else
-        poller->processes[poller->process_count++] =
-            (struct poller_inbox){change->client, change->page};
-    balance(poller);
-}
-
-static void remove_process(void *context)
-{
-    struct duty_change *change = context;
-    struct poller *poller = change->poller;
-    for (uint32_t i = 0; i < poller->process_count; i++)
-        if (poller->processes[i].client == change->client)
-            poller->processes[i] = poller->processes[--poller->process_count];
-    balance(poller);
-}
-
-static int change_duty(struct duty_change change, void (*function)(void *context))
-{
-    int result = poller_call_brief(change.poller, function, &change, DUTY_TIMEOUT_NS);
-    return result < 0 ? result : change.result;
-}
-
-int poller_add_page(struct poller *poller, struct page *page)
-{
-    return change_duty((struct duty_change){.poller = poller, .page = page}, add_page);
-}
-
-int poller_remove_page(struct poller *poller, struct page *page)
-{
-    return change_duty((struct duty_change){.poller = poller, .page = page}, remove_page);
-}
-
-int poller_add_inbox(struct poller *poller, struct client *client, struct page *page)
-{
-    return change_duty((struct duty_change){.poller = poller, .page = page, .client = client},
-                       add_inbox);
-}
-
-int poller_remove_inbox(struct poller *poller, struct client *client)
-{
-    return change_duty((struct duty_change){.poller = poller, .client = client}, remove_inbox);
-}
-
-int poller_add_process(struct poller *poller, struct client *client, struct page *page)
-{
-    return change_duty((struct duty_change){.poller = poller, .page = page, .client = client},
-                       add_process);
-}
-
-int poller_remove_process(struct poller *poller, struct client *client)
-{
-    return change_duty((struct duty_change){.poller = poller, .client = client}, remove_process);
 }
 
 /* ---- the end ----------------------------------------------------------------------------- */

@@ -13,6 +13,7 @@
 #include "clients/inbox.h"
 #include "pollers/deadlines.h"
 #include "pollers/histogram.h"
+#include "pollers/page_look.h"
 #include "pollers/page_settle.h"
 #include "pollers/pci_ports.h"
 #include "pollers/poller_internal.h"
@@ -27,7 +28,6 @@
 
 #define likely(condition)   __builtin_expect(!!(condition), 1)
 #define unlikely(condition) __builtin_expect(!!(condition), 0)
-#define COLD                __attribute__((noinline, cold))
 
 /* One more request done; poller->last_ticks says when, if its device was called here. */
 static inline void note_busy(struct poller *poller, uint64_t begin)
@@ -255,69 +255,13 @@ static inline uint32_t take(struct poller *poller, struct page *page, uint32_t s
     return work;
 }
 
-/* A state that is none of the four is never touched, and counted once, not once a sweep. */
-static COLD void note_odd_state(struct page *page, uint32_t slot_index, uint32_t state)
-{
-    struct slot_record *record = &page->records[slot_index];
-    if (record->odd_state == state)
-        return;
-    record->odd_state = state;
-    counter_add(&page->counters[PAGE_ODD_STATE], 1);
-}
-
-/* A slot beyond the VM's vCPUs: nobody should use it, and nobody answers it. */
-static void note_stray_slot(struct page *page, uint32_t slot_index, uint32_t state)
-{
-    uint32_t bit = 1u << slot_index;
-    bool is_pending = state == SLOT_PENDING;
-    if (is_pending && !(page->stray_seen & bit))
-        counter_add(&page->counters[PAGE_STRAY_SLOT], 1);
-    page->stray_seen = is_pending ? page->stray_seen | bit : page->stray_seen & ~bit;
-}
-
-/* One slot a round, in turn, is looked at for what should not be. */
-static inline void watch_slot(struct page *page)
-{
-    uint32_t slot_index = page->watch_next;
-    page->watch_next = (slot_index + 1) % SLOT_COUNT;
-    uint32_t state = slot_state(&page->slots[slot_index]);
-    if (unlikely(state > SLOT_FREE))
-        note_odd_state(page, slot_index, state);
-    if (slot_index >= page->vcpu_count)
-        note_stray_slot(page, slot_index, state);
-}
-
-/* False: no slot is PENDING. One branch for all of them: of PENDING, 0, less 1, the top bit is set; of
- * the other states it is not. */
-static inline bool page_calls(const struct page *page)
-{
-    const struct acrn_io_request *slot = page->slots;
-    uint32_t left = page->vcpu_count, any = 0;
-    for (; left >= 8; left -= 8, slot += 8)
-#pragma GCC unroll 8
-        for (uint32_t i = 0; i < 8; i++)
-            any |= slot_state(&slot[i]) - 1;
-    for (; left > 0; left--, slot++)
-        any |= slot_state(slot) - 1;
-    return any >> 31;
-}
-
-/* Slots that are PENDING, one bit each. */
-static inline uint32_t find_pending(const struct page *page)
-{
-    uint32_t pending = 0;
-    for (uint32_t i = 0; i < page->vcpu_count; i++)
-        pending |= (uint32_t)(slot_state(&page->slots[i]) == SLOT_PENDING) << i;
-    return pending;
-}
-
 /* Every slot once: a requester that is always PENDING gets one turn, like the others. */
 static inline uint32_t sweep_page(struct poller *poller, struct page *page)
 {
     uint32_t work = 0;
     if (likely(!page_calls(page)))
         return 0;
-    for (uint32_t pending = find_pending(page); pending; pending &= pending - 1)
+    for (uint32_t pending = page_find_pending(page); pending; pending &= pending - 1)
         work += take(poller, page, (uint32_t)__builtin_ctz(pending));
     return work;
 }
@@ -427,7 +371,7 @@ static inline uint32_t round_once(struct poller *poller)
     for (uint32_t i = 0; i < poller->page_count; i++) {
         timed |= poller->pages[i]->timed;
         if (poller->pages[i]->is_open)
-            watch_slot(poller->pages[i]);
+            page_watch_slot(poller->pages[i]);
     }
     for (uint32_t i = 0; i < poller->inbox_count; i++)
         work += drain_inbox(poller, &poller->inboxes[i]);

@@ -20,6 +20,7 @@ namespace
 
 #include "clients/external.h"
 #include "clients/inbox.h"
+#include "pollers/page_look.h"
 #include "pollers/page_settle.h"
 #include "pollers/process_serve.h"
 #include "pollers/pci_ports.h"

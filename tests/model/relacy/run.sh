@@ -20,8 +20,8 @@ END
 
 # What is compiled as it is, but for its types (see shim/relacy_c.h).
 headers=(clients/request.h clients/inbox.h pollers/slot.h pollers/slot_record.h pollers/check.h
-         pollers/memory.h pollers/page.h pollers/page_settle.h pollers/pci_ports.h pollers/poller.h
-         pollers/poller_internal.h)
+         pollers/memory.h pollers/page.h pollers/page_look.h pollers/page_settle.h
+         pollers/pci_ports.h pollers/poller.h pollers/poller_internal.h)
 
 # Atomic types, and plain memory that is handed over: the same lines, other types.
 translate() {

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * page_look.h - looking at the slots of a page, inline for the pollers' loop: who asks, and what should
+ * not be there.
+ *
+ * Flow:    a sweep: page_calls -> page_find_pending; between two rounds page_watch_slot.
+ * Threads: the sweeping poller.
+ * Errors:  a state that is none, and a request beyond the vCPUs, are counted and never touched.
+ */
+#ifndef POLLERS_PAGE_LOOK_H
+#define POLLERS_PAGE_LOOK_H
+
+#include "pollers/page.h"
+
+/* A state that is none of the four is never touched, and counted once, not once a sweep. */
+static inline void page_note_odd_state(struct page *page, uint32_t slot_index, uint32_t state)
+{
+    struct slot_record *record = &page->records[slot_index];
+    if (record->odd_state == state)
+        return;
+    record->odd_state = state;
+    counter_add(&page->counters[PAGE_ODD_STATE], 1);
+}
+
+/* A slot beyond the VM's vCPUs: nobody should use it, and nobody answers it. */
+static inline void page_note_stray_slot(struct page *page, uint32_t slot_index, uint32_t state)
+{
+    uint32_t bit = 1u << slot_index;
+    bool is_pending = state == SLOT_PENDING;
+    if (is_pending && !(page->stray_seen & bit))
+        counter_add(&page->counters[PAGE_STRAY_SLOT], 1);
+    page->stray_seen = is_pending ? page->stray_seen | bit : page->stray_seen & ~bit;
+}
+
+/* One slot a round, in turn, is looked at for what should not be. */
+static inline void page_watch_slot(struct page *page)
+{
+    uint32_t slot_index = page->watch_next;
+    page->watch_next = (slot_index + 1) % SLOT_COUNT;
+    uint32_t state = slot_state(&page->slots[slot_index]);
+    if (__builtin_expect(state > SLOT_FREE, false))
+        page_note_odd_state(page, slot_index, state);
+    if (slot_index >= page->vcpu_count)
+        page_note_stray_slot(page, slot_index, state);
+}
+
+/* False: no slot is PENDING. One branch for all of them: of PENDING, 0, less 1, the top bit is set; of
+ * the other states it is not. */
+static inline bool page_calls(const struct page *page)
+{
+    const struct acrn_io_request *slot = page->slots;
+    uint32_t left = page->vcpu_count, any = 0;
+    for (; left >= 8; left -= 8, slot += 8)
+#pragma GCC unroll 8
+        for (uint32_t i = 0; i < 8; i++)
+            any |= slot_state(&slot[i]) - 1;
+    for (; left > 0; left--, slot++)
+        any |= slot_state(slot) - 1;
+    return any >> 31;
+}
+
+/* Slots that are PENDING, one bit each. */
+static inline uint32_t page_find_pending(const struct page *page)
+{
+    uint32_t pending = 0;
+    for (uint32_t i = 0; i < page->vcpu_count; i++)
+        pending |= (uint32_t)(slot_state(&page->slots[i]) == SLOT_PENDING) << i;
+    return pending;
+}
+
+#endif
