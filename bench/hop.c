@@ -250,7 +250,7 @@ static int set_up(struct hop *hop, const struct bench_options *options)
     int node = memory_node_of_cpu(options->requester_cpu);
     const struct router_range range = {RANGE_FIRST, RANGE_LAST, &hop->client, REQUEST_MMIO, 0, 0};
     /* The requester looks only between two rounds, so a round is to be one sweep: with SPIN it would
-     * be up to 32 of them. No round here idles. */
+     * be several. No round here idles. */
     const struct poller_options sweeping = {
         .name = "sweeping", .cpu = options->requester_cpu, .idle = POLLER_IDLE_PAUSE};
     const struct poller_options other = {.name = "other", .cpu = options->poller_cpu};

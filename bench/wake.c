@@ -11,9 +11,9 @@
  * call (on ACRN an ioctl and a hypercall; here a write to an eventfd), which completes the slot. Both
  * threads are on the poller's CPU and sleep while there is nothing to do. The vCPU spins for COMPLETE,
  * as in rtt: where it sleeps, another wake-up comes on top.
- * Samples are PENDING -> COMPLETE, in turn with ours (serving.h). What a wake-up takes depends on
- * whether that CPU sleeps: the chain took 23 us from its halt, 3.5 us on the same machine while other
- * work kept it awake. The spread of the ratio tells when both happened in one run.
+ * Samples are PENDING -> COMPLETE, in turn with ours (serving.h). The chain took 23 us as a rule, and
+ * 3.5 us in one busy run of the same machine, whose CPU perhaps never slept. The spread of the ratio
+ * tells when both happened in one run.
  */
 #include "bench/serving.h"
 
