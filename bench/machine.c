@@ -67,6 +67,8 @@ void bench_machine_report(struct report *object)
     report_add_text(object, "version", IOREQD_VERSION);
     report_add_text(object, "commit", IOREQD_COMMIT);
     report_add_text(object, "build", IOREQD_BUILD_TYPE);
+    report_add_text(object, "flags", IOREQD_FLAGS);
+    report_add_text(object, "compiler", __VERSION__);
 }
 
 void bench_machine_print(void)
