@@ -50,8 +50,7 @@ static void detach(void *context)
 
 static int run(struct port_change change, void (*function)(void *context))
 {
-    /* On the stack: neither can get stuck, so none outlives its call. */
-    return poller_call(change.client->poller, function, &change, VM_CALL_TIMEOUT_NS);
+    return poller_call_brief(change.client->poller, function, &change, VM_CALL_TIMEOUT_NS);
 }
 
 /* ---- life -------------------------------------------------------------------------------- */
