@@ -30,6 +30,7 @@ done
 
 echo "== Packages: installing what is missing"
 ./server/prerequisites.sh libcmocka-dev seabios clang-14 libclang-rt-14-dev git spin g++ relacy-dev valgrind
+./tests/integration/qemu/prepare.sh || true # without it those tests skip, and say why
 
 passed=0 failed=0 skipped=0
 reasons=$(mktemp)
