@@ -40,6 +40,11 @@
 #define CONFIG_PRIORITY_MAX     1000
 #define CONFIG_BROKEN_AFTER_MAX 1000000
 #define CONFIG_IDLE_SPINS_MAX   1000000
+#define CONFIG_DEVICE_BYTES_MAX 63 /* of a UIO device's name, or a PCI address */
+#define CONFIG_MAP_MAX          5  /* UIO maps and BARs are 0 to 5 */
+#define CONFIG_VECTOR_MAX       2047
+#define CONFIG_OFFSET_BYTES_MAX (UINT64_C(1) << 40)
+#define CONFIG_PAGE_BYTES       4096u
 
 /* Where a value stands in the file, both from 1; line 0: not in the file (a default). */
 struct config_mark {
@@ -97,7 +102,30 @@ struct config_value {
 
 enum config_idle { CONFIG_IDLE_SPIN, CONFIG_IDLE_PAUSE, CONFIG_IDLE_YIELD, CONFIG_IDLE_SLEEP };
 enum config_cpu_dma_latency { CONFIG_CPU_DMA_LATENCY_HOLD, CONFIG_CPU_DMA_LATENCY_LEAVE };
-enum config_source { CONFIG_SOURCE_MEMFD };
+enum config_source {
+    CONFIG_SOURCE_MEMFD,
+    CONFIG_SOURCE_UIO,
+    CONFIG_SOURCE_PCI,
+    CONFIG_SOURCE_VFIO
+};
+
+/* How a device's interrupt is let in again after each: UIO never (plain), by a write of 1 to it, or by
+ * its PCI command register; VFIO by itself, for a line (intx) or a message (msix). */
+enum config_interrupt {
+    CONFIG_INTERRUPT_NONE,
+    CONFIG_INTERRUPT_PLAIN,
+    CONFIG_INTERRUPT_WRITE,
+    CONFIG_INTERRUPT_PCI,
+    CONFIG_INTERRUPT_INTX,
+    CONFIG_INTERRUPT_MSIX,
+};
+
+/* How a device tells its requester: not, by 4 bytes written to it (UIO), or by a store to a register. */
+enum config_notify_by {
+    CONFIG_NOTIFY_BY_NONE,
+    CONFIG_NOTIFY_BY_CONTROL,
+    CONFIG_NOTIFY_BY_DOORBELL,
+};
 
 /* Equal the ABI's 0, 1 and 2. Addresses of PCICFG: bus << 20 | device << 15 | function << 12 | reg.
  */
@@ -132,10 +160,25 @@ struct config_poller {
     struct config_mark sandbox_mark;
 };
 
+/* Where the page of a source other than memfd is. */
+struct config_place {
+    const char *device;    /* uio: its name, or like pci and vfio domain:bus:device.function */
+    uint32_t map;          /* uio: which map; pci, vfio: which BAR */
+    uint64_t offset_bytes; /* of the page in it; a multiple of CONFIG_PAGE_BYTES */
+    enum config_interrupt interrupt;
+    uint32_t vector; /* interrupt: msix */
+    enum config_notify_by notify_by;
+    uint32_t notify_map; /* doorbell: where the register is */
+    uint64_t notify_offset_bytes;
+    uint32_t notify_value; /* what is written for vCPU 0 */
+    uint32_t notify_step;  /* is added for each further one */
+};
+
 struct config_vm {
     const char *name;
     uint32_t vcpus; /* 1..16 */
     enum config_source source;
+    struct config_place place;
     uint32_t poller;         /* index into pollers */
     uint32_t default_client; /* index into clients, or CONFIG_NO_CLIENT */
     uint64_t

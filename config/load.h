@@ -60,6 +60,11 @@ const struct config_value *device_options_read(struct load *load, uint32_t kind,
                                                const struct schema_value *options,
                                                struct config_mark client_mark);
 
+/* place.c: where the page of a VM with these values [VM_ROWS] is; what does not go together with its
+ * source is reported. */
+void place_read(struct load *load, const struct schema_value *values, struct config_mark vm_mark,
+                struct config_place *place);
+
 /* ranges.c: the ranges of one client; those that are wrong are reported and left out. */
 int ranges_read(struct load *load, const struct schema_value *value, struct config_client *client);
 /* ranges.c: count, overlaps and reserved ports of the ranges of VM `index`, which is vm, or NULL in

@@ -162,6 +162,7 @@ static int vm_build(struct load *load, const struct schema_record *record,
         .pci_mark = values[VM_PCI].mark,
         .vcpu_cpus_mark = list->mark,
     };
+    place_read(load, values, record->mark, &vm->place);
     return 0;
 }
 

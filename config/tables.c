@@ -15,7 +15,30 @@ static const char *const cpu_dma_latency_choices[] = {
     NULL,
 };
 
-static const char *const source_choices[] = {[CONFIG_SOURCE_MEMFD] = "memfd", NULL};
+static const char *const source_choices[] = {
+    [CONFIG_SOURCE_MEMFD] = "memfd",
+    [CONFIG_SOURCE_UIO] = "uio",
+    [CONFIG_SOURCE_PCI] = "pci",
+    [CONFIG_SOURCE_VFIO] = "vfio",
+    NULL,
+};
+
+static const char *const interrupt_choices[] = {
+    [CONFIG_INTERRUPT_NONE] = "none",
+    [CONFIG_INTERRUPT_PLAIN] = "plain",
+    [CONFIG_INTERRUPT_WRITE] = "write",
+    [CONFIG_INTERRUPT_PCI] = "pci",
+    [CONFIG_INTERRUPT_INTX] = "intx",
+    [CONFIG_INTERRUPT_MSIX] = "msix",
+    NULL,
+};
+
+static const char *const notify_by_choices[] = {
+    [CONFIG_NOTIFY_BY_NONE] = "none",
+    [CONFIG_NOTIFY_BY_CONTROL] = "control",
+    [CONFIG_NOTIFY_BY_DOORBELL] = "doorbell",
+    NULL,
+};
 
 static const char *const range_type_choices[] = {
     [CONFIG_RANGE_PORTIO] = "portio",
@@ -124,7 +147,70 @@ static const struct schema_key vm_keys[VM_ROWS] = {
                    .kind = SCHEMA_CHOICE,
                    .default_text = "memfd",
                    .choices = source_choices,
-                   .help = "where the page comes from; memfd: the server creates and seals it"},
+                   .help = "where the page comes from; memfd: the server creates and seals it; "
+                           "others: it is in a device's memory"},
+    [VM_DEVICE] = {.name = "device",
+                   .kind = SCHEMA_TEXT,
+                   .default_text = NO_DEVICE_WORD,
+                   .minimum = 1,
+                   .maximum = CONFIG_DEVICE_BYTES_MAX,
+                   .help = "source uio: its name; uio, pci, vfio: its PCI address, such as "
+                           "0000:00:05.0"},
+    [VM_MAP] = {.name = "map",
+                .kind = SCHEMA_NUMBER,
+                .default_text = "0",
+                .minimum = 0,
+                .maximum = CONFIG_MAP_MAX,
+                .help = "source uio: which of its maps holds the page; pci, vfio: which BAR"},
+    [VM_OFFSET] = {.name = "offset",
+                   .kind = SCHEMA_SIZE,
+                   .default_text = "0",
+                   .minimum = 0,
+                   .maximum = CONFIG_OFFSET_BYTES_MAX,
+                   .help = "where the page begins in that map, a multiple of 4096"},
+    [VM_INTERRUPT] = {.name = "interrupt",
+                      .kind = SCHEMA_CHOICE,
+                      .default_text = "none",
+                      .choices = interrupt_choices,
+                      .help =
+                          "how the device tells of requests, for a poller that waits; uio: plain, "
+                          "write, pci; vfio: intx, msix"},
+    [VM_VECTOR] = {.name = "vector",
+                   .kind = SCHEMA_NUMBER,
+                   .default_text = "0",
+                   .minimum = 0,
+                   .maximum = CONFIG_VECTOR_MAX,
+                   .help = "interrupt msix: which"},
+    [VM_NOTIFY_BY] = {.name = "notify_by",
+                      .kind = SCHEMA_CHOICE,
+                      .default_text = "none",
+                      .choices = notify_by_choices,
+                      .help = "how the device tells the requester of answers; uio: control; all: "
+                              "doorbell, a store to a register"},
+    [VM_NOTIFY_MAP] = {.name = "notify_map",
+                       .kind = SCHEMA_NUMBER,
+                       .default_text = "0",
+                       .minimum = 0,
+                       .maximum = CONFIG_MAP_MAX,
+                       .help = "notify_by doorbell: the map, or BAR, that the register is in"},
+    [VM_NOTIFY_OFFSET] = {.name = "notify_offset",
+                          .kind = SCHEMA_SIZE,
+                          .default_text = "0",
+                          .minimum = 0,
+                          .maximum = CONFIG_OFFSET_BYTES_MAX,
+                          .help = "where in it, a multiple of 4"},
+    [VM_NOTIFY_VALUE] = {.name = "notify_value",
+                         .kind = SCHEMA_NUMBER,
+                         .default_text = "1",
+                         .minimum = 0,
+                         .maximum = UINT32_MAX,
+                         .help = "what is written for vCPU 0, 32 bits"},
+    [VM_NOTIFY_STEP] = {.name = "notify_step",
+                        .kind = SCHEMA_NUMBER,
+                        .default_text = "0",
+                        .minimum = 0,
+                        .maximum = UINT32_MAX,
+                        .help = "what is added to it for each further vCPU"},
     [VM_POLLER] = {.name = "poller",
                    .kind = SCHEMA_REFERENCE,
                    .required = true,

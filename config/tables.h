@@ -38,6 +38,16 @@ enum vm_row {
     VM_NAME,
     VM_VCPUS,
     VM_SOURCE,
+    VM_DEVICE,
+    VM_MAP,
+    VM_OFFSET,
+    VM_INTERRUPT,
+    VM_VECTOR,
+    VM_NOTIFY_BY,
+    VM_NOTIFY_MAP,
+    VM_NOTIFY_OFFSET,
+    VM_NOTIFY_VALUE,
+    VM_NOTIFY_STEP,
     VM_POLLER,
     VM_DEFAULT_CLIENT,
     VM_CLEAR_TIMEOUT,
@@ -61,5 +71,8 @@ extern const struct schema_key file_keys[FILE_ROWS];
 
 /* What default_client means by no client; so no client may have this name. */
 #define NO_CLIENT_WORD "none"
+
+/* What `device` of a VM means by none; so a UIO device of that name cannot be named. */
+#define NO_DEVICE_WORD "none"
 
 #endif

@@ -28,13 +28,28 @@ int page_init(struct page *page, uint32_t vcpu_count, const struct router *route
     return 0;
 }
 
-void page_open(struct page *page, struct acrn_io_request *slots)
+static void begin(struct page *page, struct acrn_io_request *slots)
 {
-    slots_free_all(slots);
     page->stray_seen = 0;
     page->pci_address = 0;
     page->slots = slots;
     page->is_open = true;
+}
+
+void page_open(struct page *page, struct acrn_io_request *slots)
+{
+    slots_free_all(slots);
+    begin(page, slots);
+}
+
+uint32_t page_open_registered(struct page *page, struct acrn_io_request *slots)
+{
+    uint32_t abandoned = 0;
+    /* All 64 bits, whatever was asked: the requester takes its own. */
+    for (uint32_t i = 0; i < page->vcpu_count; i++)
+        abandoned += slot_complete(&slots[i], true, REQUEST_MMIO, UINT64_MAX);
+    begin(page, slots);
+    return abandoned;
 }
 
 void page_pause(struct page *page)

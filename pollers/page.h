@@ -43,7 +43,8 @@ enum page_settled {
 
 /* The deadline of a request that was handed over. The sweeping poller's own. */
 struct page_due {
-    uint64_t ticket; /* once the record has another word, it is settled and the rest means nothing */
+    uint64_t
+        ticket; /* once the record has another word, it is settled and the rest means nothing */
     uint64_t ticks;
     struct client *client;
 };
@@ -80,6 +81,11 @@ void page_set_default_client(struct page *page, struct client *default_client);
 
 /* Sweeping poller: frees every slot and begins to sweep. slots stay mapped until page_close. */
 void page_open(struct page *page, struct acrn_io_request *slots);
+
+/* Sweeping poller: the same with a page that the hypervisor has registered: its FREE slots are FREE, what
+ * is PENDING is served. What is PROCESSING an earlier server took and left behind: it is answered
+ * all-ones. Returns how many. */
+uint32_t page_open_registered(struct page *page, struct acrn_io_request *slots);
 
 /* Sweeping poller: takes on no more requests; those in flight are answered as usual. */
 void page_pause(struct page *page);

@@ -155,4 +155,31 @@ static inline void slots_free_all(struct acrn_io_request *slots)
         __atomic_store_n(&slots[i].processed, SLOT_FREE, __ATOMIC_RELAXED);
 }
 
+/* What a page looks like before anybody serves it. */
+enum slots_look {
+    SLOTS_SOUND,
+    SLOTS_ZERO,    /* nobody registered it: the hypervisor would have made all slots FREE */
+    SLOTS_ONES,    /* no memory there: what a bus answers for a device that is off or gone */
+    SLOTS_STRANGE, /* a state that is none of the four */
+};
+
+/* Control, never a poller. Relaxed: nothing is decided on what else stands in the page. */
+static inline enum slots_look slots_look(const struct acrn_io_request *slots)
+{
+    uint64_t any = 0, all = UINT64_MAX;
+    bool is_strange = false;
+    for (uint32_t i = 0; i < SLOT_COUNT; i++)
+        is_strange |= __atomic_load_n(&slots[i].processed, __ATOMIC_RELAXED) > SLOT_FREE;
+    for (const uint64_t *word = (const uint64_t *)slots;
+         word < (const uint64_t *)(slots + SLOT_COUNT); word++) {
+        uint64_t value = __atomic_load_n(word, __ATOMIC_RELAXED);
+        any |= value;
+        all &= value;
+    }
+    return any == 0            ? SLOTS_ZERO
+           : all == UINT64_MAX ? SLOTS_ONES
+           : is_strange        ? SLOTS_STRANGE
+                               : SLOTS_SOUND;
+}
+
 #endif

@@ -27,8 +27,8 @@ struct upcall {
     /* Written after each read, to enable the next one; rearm_bytes 0: nothing. The offset is a file's
      * (PCI configuration space: the command register), or 0. */
     int rearm_descriptor;
-    uint32_t rearm_bytes; /* 0, or up to 4 */
-    uint32_t rearm_value; /* as it lies in memory */
+    uint32_t rearm_bytes; /* 0, or up to 8 */
+    uint64_t rearm_value; /* its first bytes, as it lies in memory */
     uint64_t rearm_offset;
 };
 

@@ -93,6 +93,10 @@ static struct command_reply attach(const struct call *call)
         return reply;
     int descriptor = -1;
     int result = vm_attach(vm, call->pid, &descriptor);
+    if (result == -EOPNOTSUPP)
+        return command_error(EOPNOTSUPP,
+                             "VM %s has its page from %s (source: %s), nobody attaches to it",
+                             vm->name, vm->device, vm->source_kind->name);
     if (result == -EEXIST)
         return command_error(EEXIST, "process %d plays the hypervisor of VM %s already",
                              (int)vm->requester_pid, vm->name);

@@ -4,6 +4,7 @@
 #include "server/log.h"
 #include "server/service.h"
 #include "server/vm_client.h"
+#include "server/vm_source.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -85,10 +86,10 @@ static void check_vms(const struct reload *reload, struct config *next)
         const struct config_vm *to = &next->vms[i];
         const struct vm *vm = topology_find_vm(reload->topology, to->name);
         if (vm && (vm->page->vcpu_count != to->vcpus || vm->poller_index != to->poller ||
-                   vm->has_pci != to->pci))
+                   vm->has_pci != to->pci || !vm_has_source(vm, to)))
             config_report(next, to->mark,
-                          "vcpus, poller and pci of a VM cannot change while it exists; expected "
-                          "those it has, or another name");
+                          "vcpus, poller, pci and source of a VM cannot change while it exists; "
+                          "expected those it has, or another name");
     }
 }
 

@@ -69,7 +69,7 @@ static void look_at_client(struct look *look, const struct vm_client *client)
 
 static void look_at_page(struct look *look, const struct vm *vm)
 {
-    if (vm->is_attached)
+    if (vm->is_attached && vm->source.kind->is_ours) /* a device's memory is where the device is */
         look_at(look, (struct memory_block){vm->source.slots, PAGE_BYTES}, "vm", vm->name, "page");
 }
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "server/sandbox.h"
 
+#include "server/sources/lost_page.h"
+
 #include <errno.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -19,12 +21,30 @@ struct sandbox {
     struct sock_filter instructions[];
 };
 
+/* What becomes of a page whose memory went (lost_page.h): exactly that mmap, and the handler's end. */
+static int add_lost_page(scmp_filter_ctx filter)
+{
+    int descriptor = lost_page_descriptor();
+    if (descriptor < 0)
+        return 0;
+    int result = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(rt_sigreturn), 0);
+    return result < 0 ? result
+                      : seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 5,
+                                         SCMP_A1(SCMP_CMP_EQ, 4096),
+                                         SCMP_A2(SCMP_CMP_EQ, PROT_READ | PROT_WRITE),
+                                         SCMP_A3(SCMP_CMP_EQ, MAP_SHARED | MAP_FIXED),
+                                         SCMP_A4(SCMP_CMP_EQ, (scmp_datum_t)descriptor),
+                                         SCMP_A5(SCMP_CMP_EQ, 0));
+}
+
 static int add_rules(scmp_filter_ctx filter, enum poller_idle idle, enum sandbox_calls calls)
 {
     /* A call by another door, 32-bit or x32, would end its thread alone: nobody might notice. */
     int ready = seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
     if (ready == 0 && calls == SANDBOX_SUBMIT_CALL)
         ready = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(io_uring_enter), 0);
+    if (ready == 0)
+        ready = add_lost_page(filter);
     if (ready < 0)
         return ready;
     if (idle == POLLER_IDLE_YIELD)

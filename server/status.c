@@ -12,6 +12,7 @@
 #include "server/residence.h"
 #include "server/stream.h"
 #include "server/vm_client.h"
+#include "server/vm_source.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -174,7 +175,8 @@ static void report_vm(const struct topology *topology, const struct vm *vm, stru
 {
     report_add_text(object, "name", vm->name);
     report_add_number(object, "vcpus", vm->page->vcpu_count);
-    report_add_text(object, "source", "memfd");
+    report_add_text(object, "source", vm->source_kind->name);
+    report_add_text(object, "device", vm->device);
     report_add_text(object, "poller", topology->pollers[vm->poller_index].name);
     report_add_bool(object, "attached", vm->is_attached);
     report_add_number(object, "requester_pid", vm->is_attached ? (uint64_t)vm->requester_pid : 0);
@@ -310,7 +312,9 @@ static void print_vms(const struct topology *topology, FILE *out)
     for (size_t i = 0; i < topology->vm_count; i++) {
         const struct vm *vm = topology->vms[i];
         char requester[16] = "none";
-        if (vm->is_attached)
+        if (vm->is_attached && vm_has_device(vm))
+            snprintf(requester, sizeof(requester), "%s", vm->source_kind->name);
+        else if (vm->is_attached)
             snprintf(requester, sizeof(requester), "pid %d", (int)vm->requester_pid);
         fprintf(out, "%-15s %-8s %5u %-15s %-10s %12llu  ", vm->name, status_vm_state(vm),
                 vm->page->vcpu_count, topology->pollers[vm->poller_index].name, requester,

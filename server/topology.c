@@ -8,7 +8,9 @@
 #include "server/log.h"
 #include "server/sandbox.h"
 #include "server/service.h"
+#include "server/sources/lost_page.h"
 #include "server/vm_client.h"
+#include "server/vm_source.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -124,6 +126,8 @@ int topology_create_vm(struct topology *topology, const struct config_vm *from, 
         .poller_index = from->poller,
         .clear_timeout_ns = from->clear_timeout_ns,
         .has_pci = from->pci,
+        .source = page_source_kind(from->source),
+        .place = &from->place,
     };
     int result = vm_create(topology, &options, vm);
     if (result < 0)
@@ -200,7 +204,7 @@ int topology_check_ranges(const struct vm *vm, const struct config *config)
 
 static int populate_vm(struct topology *topology, const struct config *config, size_t vm_index)
 {
-    struct vm *vm;
+    struct vm *vm = NULL;
     int result = topology_create_vm(topology, &config->vms[vm_index], &vm);
     for (size_t i = 0; i < config->client_count && result == 0; i++) {
         struct device *device = NULL;
@@ -220,7 +224,10 @@ static int populate_vm(struct topology *topology, const struct config *config, s
     }
     if (result == 0)
         result = topology_apply_ranges(vm, config);
-    return result < 0 ? result : vm_start(vm);
+    if (result == 0)
+        result = vm_start(vm);
+    /* A device's page that cannot be had now is that VM's trouble, and was told. */
+    return result < 0 && vm && vm_has_device(vm) && !vm->is_attached ? 0 : result;
 }
 
 int topology_populate(struct topology *topology, const struct config *config)
@@ -242,7 +249,9 @@ int topology_create(const struct config *config, struct placement *placement,
     created->locks_memory = config->server.lock_memory;
     created->wants_cpu_latency = config->server.cpu_dma_latency == CONFIG_CPU_DMA_LATENCY_HOLD;
     created->pollers = calloc(config->poller_count, sizeof(*created->pollers));
-    int result = created->pollers ? notifier_create(&created->notifier) : -ENOMEM;
+    int result = created->pollers ? lost_pages_start() : -ENOMEM;
+    if (result == 0)
+        result = notifier_create(&created->notifier);
     if (result == 0)
         result = thread_plan_create(config, placement_machine(placement), &created->plan);
     if (result == 0) {

@@ -8,6 +8,7 @@
 #include "server/log.h"
 #include "server/residence.h"
 #include "server/thread_faults.h"
+#include "server/vm_source.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -181,13 +182,17 @@ int topology_settle(struct topology *topology)
 
 void topology_poll(struct topology *topology)
 {
-    for (size_t i = 0; i < topology->vm_count; i++)
+    for (size_t i = 0; i < topology->vm_count; i++) {
         vm_clear_poll(topology->vms[i]);
+        vm_source_poll(topology->vms[i]);
+    }
 }
 
 void topology_tick(struct topology *topology)
 {
-    for (size_t i = 0; i < topology->vm_count; i++)
+    for (size_t i = 0; i < topology->vm_count; i++) {
+        vm_source_tick(topology->vms[i]);
         vm_detach_again(topology->vms[i]);
+    }
     topology_look_at_faults(topology);
 }

@@ -9,6 +9,7 @@
 #include "server/residence.h"
 #include "server/topology.h"
 #include "server/vm_client.h"
+#include "server/vm_source.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -107,6 +108,11 @@ int vm_create(struct topology *topology, const struct vm_options *options, struc
     created->has_pci = options->has_pci;
     created->clear_timeout_ns =
         options->clear_timeout_ns ? options->clear_timeout_ns : VM_CLEAR_TIMEOUT_DEFAULT_NS;
+    result = vm_source_init(created, options);
+    if (result < 0) {
+        free(created);
+        return result;
+    }
     created->page = memory_allocate(sizeof(*created->page), created->node);
     result =
         created->page ? router_create(NULL, 0, created->node, &created->router, NULL) : -ENOMEM;
@@ -176,6 +182,9 @@ static int change_state(struct vm *vm, enum vm_state from, enum vm_state to,
 
 int vm_start(struct vm *vm)
 {
+    int result = vm->state == VM_STOPPED ? vm_source_open(vm) : 0;
+    if (result < 0)
+        return result;
     return change_state(vm, VM_STOPPED, VM_RUNNING, resume_page);
 }
 
@@ -204,13 +213,16 @@ static int reset_devices(struct vm *vm)
 
 int vm_attach(struct vm *vm, pid_t pid, int *descriptor)
 {
+    if (vm_has_device(vm))
+        return -EOPNOTSUPP;
     if (vm->is_attached)
         return -EEXIST;
     if (vm->is_stuck || vm->is_detaching)
         return -ETIMEDOUT;
     struct memory_policy policy;
     memory_policy_push(vm->node, &policy);
-    int result = source_memfd_open(&vm->source);
+    char reason[SOURCE_REASON_BYTES];
+    int result = page_source_open(&vm->source, vm->source_kind, NULL, NULL, reason);
     memory_policy_pop(&policy);
     if (result < 0)
         return result;
@@ -219,7 +231,7 @@ int vm_attach(struct vm *vm, pid_t pid, int *descriptor)
         result = poller_call_brief(vm->poller, open_page, vm, VM_CALL_TIMEOUT_NS);
     if (result < 0) {
         if (result != -EINPROGRESS)
-            source_memfd_close(&vm->source);
+            page_source_close(&vm->source);
         return result;
     }
     vm->is_attached = true;
@@ -247,7 +259,7 @@ void vm_detach_again(struct vm *vm)
      * between winning and writing, a handful of instructions. */
     while (page_in_flight(vm->page) > 0)
         ticks_pause();
-    source_memfd_close(&vm->source);
+    page_source_close(&vm->source);
     vm->is_detaching = false;
 }
 

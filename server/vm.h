@@ -45,6 +45,9 @@ struct vm_options {
     uint32_t poller_index;     /* into the topology's pollers */
     uint64_t clear_timeout_ns; /* what clients get to finish at a reset; 0: the default */
     bool has_pci;              /* ports 0xcf8..0xcff are PCI configuration mechanism 1 */
+    const struct page_source_kind *source; /* NULL: memfd */
+    const struct config_place *place;      /* of the page, where source is not memfd */
+    const char *source_root;               /* a test's, in front of /sys and /dev; NULL: none */
 };
 
 struct vm {
@@ -61,6 +64,10 @@ struct vm {
     struct vm_client *clients[VM_CLIENTS_MAX]; /* [client_count] */
     uint32_t client_count;
     struct page_source source;
+    const struct page_source_kind *source_kind;
+    const char *source_root;
+    struct config_place place; /* where it is no memfd */
+    char device[CONFIG_DEVICE_BYTES_MAX + 1];
     bool is_attached;
     bool is_detaching;   /* nobody is attached, but a poller has yet to let go of the page */
     pid_t requester_pid; /* for display; 0 if it lives outside our process namespace */
@@ -88,13 +95,14 @@ int vm_create(struct topology *topology, const struct vm_options *options, struc
 /* Detaches, destroys all clients, then the page. Nothing of the VM is touched after. */
 int vm_destroy(struct vm *vm);
 
-/* -EINVAL: not STOPPED, RUNNING, PAUSED, respectively. */
+/* -EINVAL: not STOPPED, RUNNING, PAUSED, respectively. Start opens the page of a VM that has it from a
+ * device, and says why it cannot. */
 int vm_start(struct vm *vm);
 int vm_pause(struct vm *vm); /* new requests stay PENDING; those in flight are answered */
 int vm_resume(struct vm *vm);
 
 /* Gives the VM a fresh page for the requester `pid`, and power-on devices. *descriptor stays the
- * VM's. -EEXIST: it has a page already. */
+ * VM's. -EEXIST: it has a page already. -EOPNOTSUPP: its page comes from a device. */
 int vm_attach(struct vm *vm, pid_t pid, int *descriptor);
 
 /* Abandons what is in flight, for whoever waited is gone, and lets go of the page. If a poller does not

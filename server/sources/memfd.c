@@ -8,34 +8,43 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-int source_memfd_open(struct page_source *source)
+static int memfd_open(struct page_source *source, char *reason)
 {
-    int descriptor = memfd_create("ioreqd-page", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    if (descriptor < 0)
-        return -errno;
-    void *mapping = MAP_FAILED;
-    if (ftruncate(descriptor, PAGE_BYTES) == 0 &&
-        fcntl(descriptor, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0)
-        mapping = mmap(NULL, PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE,
-                       descriptor, 0);
-    if (mapping == MAP_FAILED) {
-        int error = errno;
-        close(descriptor);
-        return -error;
-    }
+    source->descriptor = memfd_create("ioreqd-page", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (source->descriptor < 0 || ftruncate(source->descriptor, PAGE_BYTES) < 0 ||
+        fcntl(source->descriptor, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
+        return source_fail(-errno, reason, "no memory file: %s", strerror(errno));
+    return 0;
+}
+
+static int memfd_map(struct page_source *source, char *reason)
+{
+    void *mapping = mmap(NULL, PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE,
+                         source->descriptor, 0);
+    if (mapping == MAP_FAILED)
+        return source_fail(-errno, reason, "no memory: %s", strerror(errno));
+    source->mapping = mapping;
+    source->mapping_bytes = PAGE_BYTES;
     source->slots = mapping;
-    source->descriptor = descriptor;
     /* Before anybody else sees it: PENDING is 0, and a new memfd is all zero. */
     slots_free_all(source->slots);
     return 0;
 }
 
-void source_memfd_close(struct page_source *source)
+static void memfd_close(struct page_source *source)
 {
-    munmap(source->slots, PAGE_BYTES);
-    close(source->descriptor);
-    *source = (struct page_source){.descriptor = -1};
+    if (source->descriptor >= 0)
+        close(source->descriptor);
 }
+
+const struct page_source_kind source_memfd = {
+    .name = "memfd",
+    .is_ours = true,
+    .open = memfd_open,
+    .map = memfd_map,
+    .close = memfd_close,
+};

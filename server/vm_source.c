@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "server/vm_source.h"
+
+#include "server/log.h"
+#include "server/sources/lost_page.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+int vm_source_init(struct vm *vm, const struct vm_options *options)
+{
+    vm->source = (struct page_source){.descriptor = -1};
+    vm->source_kind = options->source ? options->source : &source_memfd;
+    vm->source_root = options->source_root;
+    if (vm->source_kind->is_ours)
+        return 0;
+    vm->place = *options->place;
+    int length = snprintf(vm->device, sizeof(vm->device), "%s", options->place->device);
+    vm->place.device = vm->device;
+    return length < 0 || (size_t)length >= sizeof(vm->device) ? -EINVAL : 0;
+}
+
+bool vm_has_source(const struct vm *vm, const struct config_vm *config)
+{
+    const struct config_place *a = &vm->place, *b = &config->place;
+    if (vm->source_kind != page_source_kind(config->source))
+        return false;
+    return !vm_has_device(vm) ||
+           (strcmp(a->device, b->device) == 0 && a->map == b->map &&
+            a->offset_bytes == b->offset_bytes && a->interrupt == b->interrupt &&
+            a->vector == b->vector && a->notify_by == b->notify_by &&
+            a->notify_map == b->notify_map && a->notify_offset_bytes == b->notify_offset_bytes &&
+            a->notify_value == b->notify_value && a->notify_step == b->notify_step);
+}
+
+bool vm_has_device(const struct vm *vm)
+{
+    return !vm->source_kind->is_ours;
+}
+
+struct opening {
+    struct vm *vm;
+    uint32_t abandoned;
+};
+
+static void open_page(void *context)
+{
+    struct opening *opening = context;
+    struct vm *vm = opening->vm;
+    opening->abandoned = page_open_registered(vm->page, vm->source.slots);
+    if (vm->state != VM_RUNNING)
+        page_pause(vm->page);
+}
+
+static void say_node(const struct vm *vm)
+{
+    if (vm->source.node >= 0 && vm->node >= 0 && vm->source.node != vm->node)
+        log_warning(
+            "vm %s: %s is on NUMA node %d, its poller on node %d: every look at the page crosses "
+            "nodes; give the poller a CPU of node %d",
+            vm->name, vm->device, vm->source.node, vm->node, vm->source.node);
+}
+
+static int say_stopped(const struct vm *vm, int result, const char *reason)
+{
+    log_error("vm %s: source %s: %s; the VM is stopped, then: ioreqctl start %s", vm->name,
+              vm->source_kind->name, reason, vm->name);
+    return result;
+}
+
+int vm_source_open(struct vm *vm)
+{
+    char reason[SOURCE_REASON_BYTES] = "";
+    if (vm->is_attached || !vm_has_device(vm))
+        return 0;
+    if (vm->is_stuck || vm->is_detaching)
+        return -ETIMEDOUT;
+    int result =
+        page_source_open(&vm->source, vm->source_kind, &vm->place, vm->source_root, reason);
+    if (result < 0)
+        return say_stopped(vm, result, reason);
+    struct opening opening = {.vm = vm};
+    result = poller_call_brief(vm->poller, open_page, &opening, VM_CALL_TIMEOUT_NS);
+    if (result < 0) {
+        if (result != -EINPROGRESS)
+            page_source_close(&vm->source);
+        return say_stopped(vm, result, strerror(-result));
+    }
+    vm->is_attached = true;
+    vm->requester_pid = 0;
+    say_node(vm);
+    if (opening.abandoned)
+        log_warning("vm %s: %u requests were left behind by an earlier server; answered all-ones",
+                    vm->name, opening.abandoned);
+    log_info("vm %s: page of %s taken (source %s)", vm->name, vm->device, vm->source_kind->name);
+    return 0;
+}
+
+static void stop(struct vm *vm, const char *reason)
+{
+    vm->state = VM_STOPPED;
+    say_stopped(vm, 0, reason);
+    vm_detach(vm);
+}
+
+void vm_source_poll(struct vm *vm)
+{
+    char reason[SOURCE_REASON_BYTES];
+    if (vm->is_attached && lost_page_is_lost(vm->source.lost) &&
+        page_source_check(&vm->source, reason) < 0)
+        stop(vm, reason);
+}
+
+void vm_source_tick(struct vm *vm)
+{
+    char reason[SOURCE_REASON_BYTES];
+    if (vm->is_attached && page_source_check(&vm->source, reason) < 0)
+        stop(vm, reason);
+}
