@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "server/control.h"
 
-#include "pollers/ring.h"
 #include "server/event_loop.h"
 #include "server/events.h"
 #include "server/listener.h"
@@ -112,7 +111,7 @@ static int control_listen(struct control *control, const struct config_server *s
 {
     int result = event_loop_create(&control->loop);
     if (result < 0) {
-        log_error("%s: %s", strerror(-result), ring_explain(result));
+        log_error("cannot wait for events: %s", strerror(-result));
         return result;
     }
     result = listener_create(control->loop, server, &control->listener);

@@ -13,7 +13,9 @@
 #define RETRY_NS        1000000 /* until that turn, if nothing else happens */
 
 struct event_loop {
-    struct ring *ring;
+    struct ring *ring;     /* NULL: poll(2) instead */
+    struct pollfd *polled; /* then: [polled_space], what is polled in this turn */
+    size_t polled_space;
     struct event_watch *watches; /* all that exist, for destroy */
     bool has_deferred;           /* some watch could not be armed or cancelled: next turn */
     bool is_stopping;
@@ -43,13 +45,15 @@ int event_loop_create(struct event_loop **loop)
     if (!created)
         return -ENOMEM;
     const struct ring_options options = {.entries = QUEUE_ENTRIES};
-    int result = ring_create(&options, &created->ring);
-    if (result < 0) {
-        free(created);
-        return result;
-    }
+    if (ring_create(&options, &created->ring) < 0)
+        created->ring = NULL;
     *loop = created;
     return 0;
+}
+
+bool event_loop_has_ring(const struct event_loop *loop)
+{
+    return loop->ring != NULL;
 }
 
 static void watch_free(struct event_watch *watch)
@@ -65,6 +69,7 @@ void event_loop_destroy(struct event_loop *loop)
     if (!loop)
         return;
     ring_destroy(loop->ring);
+    free(loop->polled);
     while (loop->watches)
         watch_free(loop->watches);
     free(loop);
@@ -74,6 +79,8 @@ void event_loop_destroy(struct event_loop *loop)
 static bool watch_try_arm(struct event_watch *watch)
 {
     struct ring *ring = watch->loop->ring;
+    if (!ring)
+        return true; /* every turn asks for all */
     watch->is_armed = ring_push_poll(ring, watch->descriptor, watch->events, watch);
     for (int i = 0; !watch->is_armed && i < SUBMIT_ATTEMPTS; i++) {
         ring_submit(ring);
@@ -119,6 +126,8 @@ int event_loop_watch(struct event_loop *loop, int descriptor, uint32_t events,
 static void watch_cancel(struct event_watch *watch)
 {
     struct ring *ring = watch->loop->ring;
+    if (!ring)
+        return;
     bool is_pushed = ring_push_poll_remove(ring, watch);
     for (int i = 0; !is_pushed && i < SUBMIT_ATTEMPTS; i++) {
         ring_submit(ring);
@@ -178,9 +187,59 @@ static void retry_deferred(struct event_loop *loop)
     }
 }
 
+/* ---- on poll(2) -------------------------------------------------------------------------- */
+
+/* All that can be polled, in the order of the watches. -ENOMEM. */
+static int gather_polled(struct event_loop *loop, size_t *count)
+{
+    *count = 0;
+    for (struct event_watch *watch = loop->watches; watch; watch = watch->next) {
+        if (*count == loop->polled_space) {
+            size_t space = 2 * loop->polled_space + 16;
+            struct pollfd *grown = realloc(loop->polled, space * sizeof(*grown));
+            if (!grown)
+                return -ENOMEM;
+            loop->polled = grown;
+            loop->polled_space = space;
+        }
+        loop->polled[(*count)++] = (struct pollfd){.fd = watch->is_failed ? -1 : watch->descriptor,
+                                                   .events = (short)watch->events};
+        watch->is_armed = true; /* so that nobody frees it until it was delivered */
+    }
+    return 0;
+}
+
+static int poll_turn(struct event_loop *loop)
+{
+    size_t count;
+    if (gather_polled(loop, &count) < 0)
+        return -ENOMEM;
+    if (poll(loop->polled, count, -1) < 0)
+        return errno == EINTR ? 0 : -errno;
+    /* What ready() adds goes before the first; what it ends stays until its turn. */
+    struct event_watch *watch = loop->watches, *next;
+    for (size_t i = 0; i < count; i++, watch = next) {
+        next = watch->next;
+        short events = loop->polled[i].revents;
+        if (watch->is_failed) { /* was told of */
+            watch->is_armed = false;
+            if (watch->is_dead)
+                watch_free(watch);
+            continue;
+        }
+        deliver(watch, events & POLLNVAL ? -EBADF : loop->is_stopping ? 0 : events);
+    }
+    return 0;
+}
+
 int event_loop_run(struct event_loop *loop)
 {
     loop->is_stopping = false;
+    while (!loop->ring && !loop->is_stopping) {
+        int result = poll_turn(loop);
+        if (result < 0)
+            return result;
+    }
     while (!loop->is_stopping) {
         if (loop->has_deferred)
             retry_deferred(loop);

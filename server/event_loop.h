@@ -1,21 +1,25 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * event_loop.h - control's wait for sockets, signals and timers, on an io_uring (ring.h).
+ * event_loop.h - control's wait for sockets, signals and timers, on an io_uring (ring.h), or on
+ *          poll(2) where io_uring is not to be had.
  *
  * Flow:    event_loop_create -> event_loop_watch... -> event_loop_run until event_loop_stop.
  * Threads: control only.
  * Memory:  a watch lives until event_loop_unwatch; the descriptor stays the caller's.
- * Errors:  negative errno; create: -EPERM or -ENOSYS when io_uring is not to be had here (ring_explain).
+ * Errors:  negative errno.
  */
 #ifndef SERVER_EVENT_LOOP_H
 #define SERVER_EVENT_LOOP_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct event_loop;
 struct event_watch;
 
 int event_loop_create(struct event_loop **loop);
+/* False: it is on poll(2). */
+bool event_loop_has_ring(const struct event_loop *loop);
 void event_loop_destroy(struct event_loop *loop);
 
 /*
