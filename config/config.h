@@ -102,6 +102,7 @@ struct config_value {
 
 enum config_idle { CONFIG_IDLE_SPIN, CONFIG_IDLE_PAUSE, CONFIG_IDLE_YIELD, CONFIG_IDLE_SLEEP };
 enum config_cpu_dma_latency { CONFIG_CPU_DMA_LATENCY_HOLD, CONFIG_CPU_DMA_LATENCY_LEAVE };
+enum config_notify { CONFIG_NOTIFY_SQPOLL, CONFIG_NOTIFY_SUBMIT, CONFIG_NOTIFY_THREAD };
 enum config_source {
     CONFIG_SOURCE_MEMFD,
     CONFIG_SOURCE_UIO,
@@ -140,8 +141,9 @@ struct config_server {
     enum config_cpu_dma_latency cpu_dma_latency; /* default hold */
     const uint32_t *allowed_uids; /* [allowed_uid_count], beside root and the server's own */
     size_t allowed_uid_count;
-    uint32_t cpu;        /* of the control thread, or CONFIG_CPU_ANY */
-    uint32_t notify_cpu; /* of the notifier's, or CONFIG_CPU_ANY */
+    uint32_t cpu;              /* of the control thread, or CONFIG_CPU_ANY */
+    uint32_t notify_cpu;       /* of the notifier's and io_uring's, or CONFIG_CPU_ANY */
+    enum config_notify notify; /* default sqpoll */
     struct config_mark socket_mark;
     struct config_mark lock_memory_mark;
     struct config_mark cpu_mark;
@@ -182,12 +184,14 @@ struct config_vm {
     uint32_t poller;         /* index into pollers */
     uint32_t default_client; /* index into clients, or CONFIG_NO_CLIENT */
     uint64_t
-        clear_timeout_ns; /* what clients get to finish at a reset; default 100 ms, 1 ms..10 s */
-    bool pci;             /* ports 0xcf8..0xcff are the VM's own; default true */
+        clear_timeout_ns;   /* what clients get to finish at a reset; default 100 ms, 1 ms..10 s */
+    uint64_t wait_after_ns; /* without a request, then its poller may wait; 0, the default: never */
+    bool pci;               /* ports 0xcf8..0xcff are the VM's own; default true */
     const uint32_t *vcpu_cpus; /* [vcpu_cpu_count], ascending; none: not known */
     size_t vcpu_cpu_count;
     struct config_mark mark;
     struct config_mark pci_mark;
+    struct config_mark wait_after_mark;
     struct config_mark vcpu_cpus_mark;
 };
 #define CONFIG_NO_CLIENT UINT32_MAX

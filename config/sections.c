@@ -104,6 +104,7 @@ static int server_build(struct load *load, const struct schema_value *section)
         .allowed_uid_count = uids->record_count,
         .cpu = cpu_of(&values[SERVER_CPU]),
         .notify_cpu = cpu_of(&values[SERVER_NOTIFY_CPU]),
+        .notify = (enum config_notify)values[SERVER_NOTIFY].number,
         .socket_mark = values[SERVER_SOCKET].mark,
         .lock_memory_mark = values[SERVER_LOCK_MEMORY].mark,
         .cpu_mark = values[SERVER_CPU].mark,
@@ -155,11 +156,13 @@ static int vm_build(struct load *load, const struct schema_record *record,
         .poller = resolve(load, "poller", &values[VM_POLLER], pollers),
         .default_client = CONFIG_NO_CLIENT, /* until clients are read */
         .clear_timeout_ns = values[VM_CLEAR_TIMEOUT].number,
+        .wait_after_ns = values[VM_WAIT_AFTER].number,
         .pci = values[VM_PCI].number != 0,
         .vcpu_cpus = cpus,
         .vcpu_cpu_count = cpu_count,
         .mark = record->mark,
         .pci_mark = values[VM_PCI].mark,
+        .wait_after_mark = values[VM_WAIT_AFTER].mark,
         .vcpu_cpus_mark = list->mark,
     };
     place_read(load, values, record->mark, &vm->place);

@@ -15,6 +15,13 @@ static const char *const cpu_dma_latency_choices[] = {
     NULL,
 };
 
+static const char *const notify_choices[] = {
+    [CONFIG_NOTIFY_SQPOLL] = "sqpoll",
+    [CONFIG_NOTIFY_SUBMIT] = "submit",
+    [CONFIG_NOTIFY_THREAD] = "thread",
+    NULL,
+};
+
 static const char *const source_choices[] = {
     [CONFIG_SOURCE_MEMFD] = "memfd",
     [CONFIG_SOURCE_UIO] = "uio",
@@ -39,6 +46,7 @@ static const char *const notify_by_choices[] = {
     [CONFIG_NOTIFY_BY_DOORBELL] = "doorbell",
     NULL,
 };
+
 
 static const char *const range_type_choices[] = {
     [CONFIG_RANGE_PORTIO] = "portio",
@@ -93,7 +101,14 @@ static const struct schema_key server_keys[SERVER_ROWS] = {
                            .default_text = "any",
                            .minimum = 0,
                            .maximum = CONFIG_CPU_ANY - 1,
-                           .help = "the CPU of the thread that writes eventfds for pollers"},
+                           .help = "the CPU of the threads, the kernel's too, that write eventfds "
+                                   "for pollers"},
+    [SERVER_NOTIFY] = {.name = "notify",
+                       .kind = SCHEMA_CHOICE,
+                       .default_text = "sqpoll",
+                       .choices = notify_choices,
+                       .help = "how vCPUs that do not poll are told: sqpoll, by a kernel thread of "
+                               "io_uring; submit, by a system call a sweep; thread, by ours"},
 };
 
 static const struct schema_key poller_keys[POLLER_ROWS] = {
@@ -239,6 +254,13 @@ static const struct schema_key vm_keys[VM_ROWS] = {
                       .help =
                           "the CPUs its vCPUs run on, for pollers that choose theirs; none: not "
                           "known"},
+    [VM_WAIT_AFTER] = {.name = "wait_after",
+                       .kind = SCHEMA_DURATION,
+                       .default_text = "0us",
+                       .minimum = 0,
+                       .maximum = 1 * S,
+                       .help = "without a request for so long, its poller waits for one instead of "
+                               "polling; 0us: never, for real-time VMs"},
 };
 
 static const struct schema_key range_keys[RANGE_ROWS] = {

@@ -23,6 +23,7 @@ enum server_row {
     SERVER_ALLOWED_UIDS,
     SERVER_CPU,
     SERVER_NOTIFY_CPU,
+    SERVER_NOTIFY,
     SERVER_ROWS
 };
 enum poller_row {
@@ -53,6 +54,7 @@ enum vm_row {
     VM_CLEAR_TIMEOUT,
     VM_PCI,
     VM_VCPU_CPUS,
+    VM_WAIT_AFTER,
     VM_ROWS
 };
 enum client_row {

@@ -33,9 +33,10 @@ _Static_assert((NOTIFIER_RING_ENTRIES & (NOTIFIER_RING_ENTRIES - 1)) == 0, "a po
 
 /* A place for a signal. The signal is generation * NOTIFIER_SIGNALS_MAX + index. */
 struct place {
-    _Atomic uint32_t signal; /* 0: free */
-    uint32_t generation;     /* control: of the last signal here */
-    int descriptor;
+    _Atomic uint32_t signal;     /* 0: free */
+    uint32_t generation;         /* control: of the last signal here */
+    struct notify_target target; /* its descriptor is a duplicate; kind 0: free */
+    uint32_t vcpu;
     bool may_block; /* at a write; was so when it was added */
     /* The thread's: */
     bool is_jammed;
@@ -48,6 +49,9 @@ struct notifier {
     uint32_t port_count;
     uint32_t touched[NOTIFIER_SIGNALS_MAX]; /* the thread's: places with a count */
     uint32_t touched_count;
+
+    uint64_t (*tend)(void *context); /* the thread's; NULL: nothing */
+    void *tend_context;
 
     sem_t wake;                        /* ends a sleep */
     const struct placement *placement; /* NULL: its thread runs anywhere */
@@ -114,17 +118,36 @@ static void drain_overflow(struct notifier *notifier, struct notifier_port *port
 /* Full: whoever waits for it can read it already. */
 static bool is_full(const struct place *place)
 {
-    struct pollfd entry = {.fd = place->descriptor, .events = POLLOUT};
+    struct pollfd entry = {.fd = place->target.descriptor, .events = POLLOUT};
     return poll(&entry, 1, 0) == 0;
+}
+
+static ssize_t write_target(const struct notify_target *target, uint64_t count)
+{
+    if (target->kind == NOTIFY_CONTROL)
+        return write(target->descriptor, &target->value, sizeof(target->value));
+    return write(target->descriptor, &count, sizeof(count));
+}
+
+static void call_place(struct notifier *notifier, const struct place *place, uint64_t count)
+{
+    for (uint64_t i = 0; i < count; i++)
+        place->target.call(place->target.context, place->vcpu);
+    counter_add(&notifier->writes, count);
+    counter_add(&notifier->signals, count);
 }
 
 static void write_place(struct notifier *notifier, struct place *place)
 {
     uint64_t count = place->count;
     place->count = 0;
+    if (place->target.kind == NOTIFY_CALL) {
+        call_place(notifier, place, count);
+        return;
+    }
     if (place->is_jammed || (place->may_block && is_full(place)))
         return;
-    if (write(place->descriptor, &count, sizeof(count)) < 0 && errno == EINTR) {
+    if (write_target(&place->target, count) < 0 && errno == EINTR) {
         place->is_jammed = true;
         counter_add(&notifier->jams, 1);
         return;
@@ -169,11 +192,15 @@ static void sleep_up_to(struct notifier *notifier, long sleep_ns)
     sem_clockwait(&notifier->wake, CLOCK_MONOTONIC, &until);
 }
 
-static void idle(struct notifier *notifier, uint32_t empty_rounds, long *sleep_ns)
+/* tend_ns: when what it tends is due. */
+static void idle(struct notifier *notifier, uint32_t empty_rounds, uint64_t tend_ns, long *sleep_ns)
 {
     /* Relaxed: whoever changes these posts the semaphore after it. */
     if (atomic_load_explicit(&notifier->live, memory_order_relaxed) == 0) {
-        sem_wait(&notifier->wake);
+        if (tend_ns == UINT64_MAX)
+            sem_wait(&notifier->wake);
+        else
+            sleep_up_to(notifier, (long)tend_ns);
     } else if (empty_rounds <= ROUNDS_BEFORE_SLEEP) {
         *sleep_ns = SLEEP_MIN_NS;
         sched_yield();
@@ -217,15 +244,23 @@ static void *thread_main(void *argument)
     long sleep_ns = SLEEP_MIN_NS;
     /* Acquire: pairs with notifier_stop; the round after it sees all that was pushed. */
     while (result == 0 && !atomic_load_explicit(&notifier->is_stopping, memory_order_acquire)) {
+        uint64_t tend_ns = notifier->tend ? notifier->tend(notifier->tend_context) : UINT64_MAX;
         if (notifier_round(notifier)) {
             empty_rounds = 0;
             continue;
         }
         empty_rounds += empty_rounds < UINT32_MAX;
-        idle(notifier, empty_rounds, &sleep_ns);
+        idle(notifier, empty_rounds, tend_ns, &sleep_ns);
     }
     drain(notifier);
     return NULL;
+}
+
+static void place_clear(struct place *place)
+{
+    if (place->target.kind == NOTIFY_EVENTFD || place->target.kind == NOTIFY_CONTROL)
+        close(place->target.descriptor);
+    place->target = (struct notify_target){.descriptor = -1};
 }
 
 /* ---- life -------------------------------------------------------------------------------- */
@@ -240,8 +275,6 @@ int notifier_create(struct notifier **notifier)
         free(created);
         return result;
     }
-    for (uint32_t i = 0; i < NOTIFIER_SIGNALS_MAX; i++)
-        created->places[i].descriptor = -1;
     *notifier = created;
     return 0;
 }
@@ -315,8 +348,7 @@ void notifier_destroy(struct notifier *notifier)
         return;
     notifier_stop(notifier);
     for (uint32_t i = 0; i < NOTIFIER_SIGNALS_MAX; i++)
-        if (notifier->places[i].descriptor >= 0)
-            close(notifier->places[i].descriptor);
+        place_clear(&notifier->places[i]);
     for (uint32_t i = 0; i < notifier->port_count; i++)
         memory_free(notifier->ports[i], sizeof(*notifier->ports[i]));
     sem_destroy(&notifier->wake);
@@ -325,19 +357,26 @@ void notifier_destroy(struct notifier *notifier)
 
 /* ---- signals ----------------------------------------------------------------------------- */
 
-int notifier_add(struct notifier *notifier, int descriptor, uint32_t *signal)
+int notifier_add_target(struct notifier *notifier, const struct notify_target *target,
+                        uint32_t vcpu, uint32_t *signal)
 {
     uint32_t index = 0;
-    while (index < NOTIFIER_SIGNALS_MAX && notifier->places[index].descriptor >= 0)
+    while (index < NOTIFIER_SIGNALS_MAX && notifier->places[index].target.kind)
         index++;
     if (index == NOTIFIER_SIGNALS_MAX)
         return -ENOSPC;
     struct place *place = &notifier->places[index];
-    int duplicate = fcntl(descriptor, F_DUPFD_CLOEXEC, 0);
-    if (duplicate < 0)
+    bool has_descriptor = target->kind == NOTIFY_EVENTFD || target->kind == NOTIFY_CONTROL;
+    if (!has_descriptor && target->kind != NOTIFY_CALL)
+        return -EINVAL;
+    int duplicate = has_descriptor ? fcntl(target->descriptor, F_DUPFD_CLOEXEC, 0) : -1;
+    if (has_descriptor && duplicate < 0)
         return -errno;
-    place->descriptor = duplicate;
-    place->may_block = (fcntl(duplicate, F_GETFL) & O_NONBLOCK) == 0;
+    place->target = *target;
+    place->target.descriptor = duplicate;
+    place->vcpu = vcpu;
+    place->may_block =
+        target->kind == NOTIFY_EVENTFD && (fcntl(duplicate, F_GETFL) & O_NONBLOCK) == 0;
     place->is_jammed = false;
     place->generation = place->generation % (GENERATION_COUNT - 1) + 1; /* 1.. */
     *signal = place->generation * NOTIFIER_SIGNALS_MAX + index;
@@ -348,6 +387,23 @@ int notifier_add(struct notifier *notifier, int descriptor, uint32_t *signal)
         sem_post(&notifier->wake);
     }
     return 0;
+}
+
+int notifier_add(struct notifier *notifier, int descriptor, uint32_t *signal)
+{
+    const struct notify_target target = {.kind = NOTIFY_EVENTFD, .descriptor = descriptor};
+    return notifier_add_target(notifier, &target, 0, signal);
+}
+
+void notifier_tend_with(struct notifier *notifier, uint64_t (*tend)(void *context), void *context)
+{
+    notifier->tend = tend;
+    notifier->tend_context = context;
+}
+
+void notifier_wake(struct notifier *notifier)
+{
+    sem_post(&notifier->wake);
 }
 
 /* Waits until the thread has taken the posted removal on. */
@@ -384,8 +440,7 @@ int notifier_remove(struct notifier *notifier, uint32_t signal)
         return result;
     /* Relaxed: no entry in any ring leads here any more. */
     atomic_store_explicit(&place->signal, 0, memory_order_relaxed);
-    close(place->descriptor);
-    place->descriptor = -1;
+    place_clear(place);
     if (atomic_fetch_sub_explicit(&notifier->live, 1, memory_order_relaxed) == 1)
         set_jam_timer(notifier, false);
     return 0;

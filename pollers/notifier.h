@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * notifier.h - writes eventfds on behalf of pollers, which make no system calls.
+ * notifier.h - writes eventfds, and makes calls, on behalf of pollers, which make no system calls.
  *
  * Flow:    notifier_create -> notifier_add_port, one a poller -> notifier_start ->
  *          notifier_add, a signal for an eventfd -> notifier_push (poller) -> write(2) (thread) ->
@@ -26,10 +26,11 @@
 #ifndef POLLERS_NOTIFIER_H
 #define POLLERS_NOTIFIER_H
 
+#include "pollers/notify_target.h"
+
 #include <stdalign.h>
 #include <stdatomic.h>
 #include <stdbool.h>
-#include <stdint.h>
 
 #define NOTIFIER_SIGNALS_MAX  1024u /* at a time; a power of two, up to 64 * 64 */
 #define NOTIFIER_RING_ENTRIES 1024u /* of a port; a power of two */
@@ -70,6 +71,17 @@ void notifier_destroy(struct notifier *notifier);
 /* A signal, never 0, that writes to descriptor, an eventfd, of which it takes a duplicate. -ENOSPC:
  * NOTIFIER_SIGNALS_MAX. -EMFILE, ... */
 int notifier_add(struct notifier *notifier, int descriptor, uint32_t *signal);
+
+/* The same for any target that is not a store; a call gets vcpu, and is made as often as the signal was
+ * pushed. It may wait, and then all others do. -EINVAL: a store. */
+int notifier_add_target(struct notifier *notifier, const struct notify_target *target,
+                        uint32_t vcpu, uint32_t *signal);
+
+/* Before notifier_start: what its thread does besides, between two rounds. tend says in how many ns at
+ * the latest it is to be called again; UINT64_MAX: once notifier_wake was called. */
+void notifier_tend_with(struct notifier *notifier, uint64_t (*tend)(void *context), void *context);
+/* Any thread. */
+void notifier_wake(struct notifier *notifier);
 
 /* Writes what was pushed of signal; after it returned its eventfd is not touched any more. Nobody
  * pushes it any more: its poller has passed a quiescent point since. -ENOENT: there is none.

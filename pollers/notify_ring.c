@@ -28,7 +28,9 @@ struct notify_ring {
     struct ring *spill; /* tend's own, with one entry: what found the queue full */
     uint64_t spilled;   /* being written there; 0: nothing */
     int descriptors[NOTIFY_RING_ENTRIES]; /* duplicates, of signals; -1: free */
-    uint32_t tail_seen;                   /* by tend */
+    bool has_value[NOTIFY_RING_ENTRIES];  /* written `values`; false: an eventfd */
+    uint32_t values[NOTIFY_RING_ENTRIES];
+    uint32_t tail_seen; /* by tend */
     uint64_t overflow_seen;
     _Atomic uint64_t wakes, full, failures;
     _Atomic uint32_t live;
@@ -166,7 +168,11 @@ static bool spill(struct notify_ring *ring, uint32_t signal)
     if (count == 0 || ring->descriptors[signal] < 0)
         return true;
     ring->spilled = count;
-    ring_push_write_now(ring->spill, ring->descriptors[signal], &ring->spilled, NULL);
+    if (ring->has_value[signal])
+        ring_push_write(ring->spill, ring->descriptors[signal], &ring->values[signal],
+                        sizeof(ring->values[signal]), 0, NULL);
+    else
+        ring_push_write_now(ring->spill, ring->descriptors[signal], &ring->spilled, NULL);
     return spill_finish(ring);
 }
 
@@ -242,19 +248,18 @@ void notify_ring_destroy(struct notify_ring *ring)
 
 /* ---- signals ------------------------------------------------------------------------------- */
 
-int notify_ring_add(struct notify_ring *ring, int descriptor, uint32_t *signal)
+/* A place for it, with a duplicate of descriptor. */
+static int add(struct notify_ring *ring, int descriptor, uint32_t *signal)
 {
-    int duplicate = fcntl(descriptor, F_DUPFD_CLOEXEC, 0);
-    if (duplicate < 0)
-        return -errno;
     uint32_t index = 1; /* 0 is never a signal */
     while (index < NOTIFY_RING_ENTRIES && ring->descriptors[index] >= 0)
         index++;
-    int result = -EINVAL;
     if (index == NOTIFY_RING_ENTRIES)
-        result = -ENOSPC;
-    else if (fcntl(duplicate, F_GETFL) & O_NONBLOCK)
-        result = ring_set_file(ring->ring, index, duplicate);
+        return -ENOSPC;
+    int duplicate = fcntl(descriptor, F_DUPFD_CLOEXEC, 0);
+    if (duplicate < 0)
+        return -errno;
+    int result = ring_set_file(ring->ring, index, duplicate);
     if (result < 0) {
         close(duplicate);
         return result;
@@ -265,19 +270,58 @@ int notify_ring_add(struct notify_ring *ring, int descriptor, uint32_t *signal)
     return 0;
 }
 
+int notify_ring_add(struct notify_ring *ring, int descriptor, uint32_t *signal)
+{
+    int flags = fcntl(descriptor, F_GETFL);
+    if (flags < 0)
+        return -errno;
+    return flags & O_NONBLOCK ? add(ring, descriptor, signal) : -EINVAL;
+}
+
+int notify_ring_add_value(struct notify_ring *ring, int descriptor, uint32_t value,
+                          uint32_t *signal)
+{
+    int result = add(ring, descriptor, signal);
+    if (result < 0)
+        return result;
+    ring->has_value[*signal] = true;
+    ring->values[*signal] = value;
+    /* Nobody pushes it yet; the poller is told of the signal by what orders this store, too. */
+    ring_prepare_write(&ring->port->queue.entries[*signal], *signal, &ring->values[*signal],
+                       sizeof(value), (void *)(uintptr_t)*signal);
+    return 0;
+}
+
+static int settle(struct notify_ring *ring)
+{
+    int result = wait_until_taken(ring);
+    if (result == 0 && !drain_overflow(ring))
+        result = -ETIMEDOUT;
+    hear_failures(ring);
+    return result;
+}
+
+int notify_ring_flush(struct notify_ring *ring)
+{
+    if (!ring->has_sqpoll)
+        notify_ring_submit(ring->port);
+    return settle(ring);
+}
+
 int notify_ring_remove(struct notify_ring *ring, uint32_t signal)
 {
     if (signal >= NOTIFY_RING_ENTRIES || ring->descriptors[signal] < 0)
         return -ENOENT;
-    int result = wait_until_taken(ring);
-    if (result == 0 && !drain_overflow(ring))
-        result = -ETIMEDOUT;
+    int result = settle(ring);
     if (result < 0)
         return result;
-    hear_failures(ring);
     ring_set_file(ring->ring, signal, -1);
     close(ring->descriptors[signal]);
     ring->descriptors[signal] = -1;
+    if (ring->has_value[signal])
+        ring_prepare_write_now(&ring->port->queue.entries[signal], signal, &one,
+                               (void *)(uintptr_t)signal);
+    ring->has_value[signal] = false;
     atomic_fetch_sub_explicit(&ring->live, 1, memory_order_relaxed);
     return 0;
 }

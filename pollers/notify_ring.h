@@ -21,7 +21,7 @@
  *          SUBMIT: where no CPU can be spared. The poller makes one system call a sweep in which it
  *          pushed anything.
  * Threads: push and submit are one poller's; tend, add, remove and the rest control's (or one
- *          other's).
+ *          other's), one at a time.
  * Memory:  64 bytes a signal, in the kernel's mapping, and the registered files: the ring keeps
  *          the eventfd open, the caller may close its descriptor.
  * Errors:  create: as ring_create, and -EOPNOTSUPP where the kernel cannot write without an answer
@@ -81,10 +81,18 @@ struct notify_ring_port *notify_ring_port(struct notify_ring *ring);
  * -ENOSPC: NOTIFY_RING_SIGNALS_MAX. -EBADF, -EMFILE, ... */
 int notify_ring_add(struct notify_ring *ring, int descriptor, uint32_t *signal);
 
+/* The same for a file that is written value, 4 bytes, each time; those may wait, in the kernel. */
+int notify_ring_add_value(struct notify_ring *ring, int descriptor, uint32_t value,
+                          uint32_t *signal);
+
 /* Writes what was pushed of signal; after it returned its eventfd is not touched any more. Nobody
  * pushes it any more: its poller has passed a quiescent point since, and submitted. -ENOENT: there
  * is none. -ETIMEDOUT: the kernel takes nothing for a second; the signal stays. */
 int notify_ring_remove(struct notify_ring *ring, uint32_t signal);
+
+/* Writes all that was pushed, of a poller that pushes no more. -ETIMEDOUT: the kernel takes nothing for
+ * a second. */
+int notify_ring_flush(struct notify_ring *ring);
 
 /* Housekeeping: wakes the kernel's thread if it sleeps over queued signals, writes what found the
  * queue full, hears of failures. In how many ns at the latest it is to be called again:

@@ -19,6 +19,9 @@ int page_init(struct page *page, uint32_t vcpu_count, const struct router *route
     page->watch_next = 0;
     page->stray_seen = 0;
     page->timed = 0;
+    page->upcall = 0;
+    page->wait_ticks = 0;
+    page_notify_init(&page->notify);
     page->default_client = default_client;
     atomic_init(&page->router, router);
     for (uint32_t i = 0; i < SLOT_COUNT; i++) {
@@ -105,7 +108,10 @@ uint32_t page_settle_frozen(struct page *page)
          * may be of an earlier request, so all 64 bits are written: the requester takes its own. */
         if (phase != SLOT_PHASE_HANDLING && phase != SLOT_PHASE_IDLE)
             continue;
-        settled += slot_complete(&page->slots[i], true, REQUEST_MMIO, UINT64_MAX);
+        if (slot_complete(&page->slots[i], true, REQUEST_MMIO, UINT64_MAX)) {
+            page_notify_later(&page->notify, i); /* one too many tells nobody who polls */
+            settled++;
+        }
         if (phase == SLOT_PHASE_HANDLING)
             slot_record_close(record, word);
     }

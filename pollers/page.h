@@ -16,6 +16,7 @@
 #include "clients/client.h"
 #include "pollers/check.h"
 #include "pollers/counter.h"
+#include "pollers/page_notify.h"
 #include "pollers/router.h"
 #include "pollers/slot_record.h"
 
@@ -66,10 +67,13 @@ struct page {
     _Alignas(64) uint32_t
         watch_next;      /* which slot the next sweep looks at for what should not be */
     uint32_t stray_seen; /* bit per slot: was PENDING at the last look */
+    uint32_t upcall;     /* its entry in the poller's wait, or 0: none */
+    uint64_t wait_ticks; /* without a request, then its poller may wait; 0: it never may */
     uint32_t timed;      /* bit per slot: handed over, and `due` says until when */
     _Atomic uint64_t counters[PAGE_COUNTER_COUNT];
     _Alignas(64) _Atomic uint64_t settled[PAGE_SETTLED_COUNT];
     _Alignas(64) struct page_due due[SLOT_COUNT];
+    struct page_notify notify; /* of vCPUs that do not poll for completion */
 };
 
 /* 0; -EINVAL: vcpu_count is not 1..16. default_client may be NULL. */
@@ -101,6 +105,7 @@ void page_set_clearing(struct page *page, bool is_clearing);
 void page_close(struct page *page);
 
 /*
+ * Any thread; the requester is told by the sweeping poller's next round, if it does not poll.
  * Answers a slot once: the value of a read (cut to its size), then COMPLETE. False: somebody else
  * settled that ticket before, or the requester took the slot back (counted).
  */

@@ -9,9 +9,10 @@
 
 #include "pollers/page.h"
 
-/* Whoever settles a record answers its slot and closes it. False: the requester took the slot back. */
+/* Whoever settles a record answers its slot and closes it. False: the requester took the slot back.
+ * is_sweeper: on the sweeping poller, outside page_settle. */
 static inline bool page_answer(struct page *page, uint32_t slot_index, uint64_t ticket,
-                               uint64_t value)
+                               uint64_t value, bool is_sweeper)
 {
     struct slot_record *record = &page->records[slot_index];
     bool is_ours = slot_complete(&page->slots[slot_index], record->is_read, record->type,
@@ -21,8 +22,10 @@ static inline bool page_answer(struct page *page, uint32_t slot_index, uint64_t 
     /* Relaxed additions: several settlers, nobody orders anything by a figure. */
     if (!is_ours)
         atomic_fetch_add_explicit(&page->settled[PAGE_DROPPED], 1, memory_order_relaxed);
+    else if (notify_wanted && is_sweeper)
+        page_notify(page, slot_index);
     else if (notify_wanted)
-        atomic_fetch_add_explicit(&page->settled[PAGE_UNNOTIFIED], 1, memory_order_relaxed);
+        page_notify_later(&page->notify, slot_index);
     return is_ours;
 }
 
@@ -30,7 +33,7 @@ static inline bool page_settle_inline(struct page *page, uint32_t slot_index, ui
                                       uint64_t value)
 {
     return slot_record_win(&page->records[slot_index], ticket) &&
-           page_answer(page, slot_index, ticket, value);
+           page_answer(page, slot_index, ticket, value, false);
 }
 
 /* Sweeping poller: a request that it hands to client has until `ticks`. */

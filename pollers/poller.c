@@ -4,6 +4,7 @@
 #include "pollers/memory.h"
 #include "pollers/placement.h"
 #include "pollers/poller_internal.h"
+#include "pollers/poller_wait.h"
 #include "pollers/ticks.h"
 
 #include <errno.h>
@@ -201,6 +202,8 @@ int poller_call(struct poller *poller, void (*function)(void *context), void *co
     command->context = context;
     atomic_store_explicit(&command->is_done, false, memory_order_relaxed);
     atomic_store_explicit(&poller->command, command, memory_order_release);
+    if (poller->options.wait)
+        poller_wait_wake(poller->options.wait);
     int result = wait_while_pending(command, timeout_ns);
     if (result == -ETIMEDOUT &&
         atomic_exchange_explicit(&poller->command, NULL, memory_order_relaxed))
@@ -295,5 +298,6 @@ struct poller_figures poller_figures(const struct poller *poller)
         .sweeps = counter_read(&poller->sweeps),
         .busy_ticks = counter_read(&poller->busy_ticks),
         .requests = counter_read(&poller->requests),
+        .waits = counter_read(&poller->waits),
     };
 }

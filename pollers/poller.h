@@ -26,6 +26,8 @@
 #define POLLER_PAGES_MAX   64u
 #define POLLER_INBOXES_MAX 1024u
 
+struct notify_ring_port;
+struct poller_wait;
 struct placement;
 
 enum poller_idle {
@@ -46,6 +48,7 @@ struct poller_options {
     enum poller_idle idle;
     uint32_t idle_spins; /* empty sweeps in a row before it yields or sleeps; 0: as above */
     uint64_t idle_sleep_ns;
+    struct poller_wait *wait; /* lets it wait for upcalls (poller_wait.h); NULL: it never does */
     /* Runs on the new thread once it is pinned, as its last system calls; NULL: none. A thread
      * that armed a filter cannot exit: it parks when stopped. */
     int (*arm)(void *arm_context);
@@ -70,6 +73,10 @@ int poller_remove_inbox(struct poller *poller, struct client *client);
 int poller_add_process(struct poller *poller, struct client *client, struct page *page);
 /* It was detached for good (process_serve.h). */
 int poller_remove_process(struct poller *poller, struct client *client);
+
+/* Its notifications go by port, a ring that needs a system call a round (NOTIFY_RING_SUBMIT): its sandbox
+ * allows that. NULL: none. -ETIMEDOUT. */
+int poller_submit_to(struct poller *poller, struct notify_ring_port *port);
 
 /* Starts the thread and waits until it runs on its CPU, as read back. -EXDEV: it runs elsewhere.
  * Its stack is on the CPU's node, and all of it has been touched. */
@@ -128,6 +135,7 @@ struct poller_figures {
     uint64_t sweeps;
     uint64_t busy_ticks; /* spent on requests since the start */
     uint64_t requests;
+    uint64_t waits; /* for upcalls */
 };
 struct poller_figures poller_figures(const struct poller *poller);
 

@@ -13,6 +13,7 @@ struct duty_change {
     struct poller *poller;
     struct page *page;
     struct client *client;
+    struct notify_ring_port *port;
     int result;
 };
 
@@ -90,6 +91,12 @@ static void remove_process(void *context)
     balance(poller);
 }
 
+static void submit_to(void *context)
+{
+    struct duty_change *change = context;
+    change->poller->submits = change->port;
+}
+
 static int change_duty(struct duty_change change, void (*function)(void *context))
 {
     int result = poller_call_brief(change.poller, function, &change, DUTY_TIMEOUT_NS);
@@ -126,4 +133,9 @@ int poller_add_process(struct poller *poller, struct client *client, struct page
 int poller_remove_process(struct poller *poller, struct client *client)
 {
     return change_duty((struct duty_change){.poller = poller, .client = client}, remove_process);
+}
+
+int poller_submit_to(struct poller *poller, struct notify_ring_port *port)
+{
+    return change_duty((struct duty_change){.poller = poller, .port = port}, submit_to);
 }

@@ -7,6 +7,8 @@
 
 #include <pthread.h>
 
+struct notify_ring_port;
+
 enum poller_state {
     POLLER_NEW = 1,
     POLLER_STARTING,
@@ -37,15 +39,19 @@ struct poller {
     struct poller_inbox inboxes[POLLER_INBOXES_MAX];
     uint32_t process_count;
     struct poller_inbox processes[POLLER_INBOXES_MAX]; /* clients in processes of their own */
-    uint32_t more_sweeps; /* in a round whose first sweep found nothing */
-    bool is_stopping;     /* set by a command, therefore the poller's own */
+    uint32_t more_sweeps;             /* in a round whose first sweep found nothing */
+    struct notify_ring_port *submits; /* to be given to the kernel once a round; NULL: none */
+    bool is_stopping;                 /* set by a command, therefore the poller's own */
     char name[16];
 
-    uint64_t last_ticks; /* when the last answer was out */
+    uint64_t empty_since_ticks; /* of one that may wait: since when there was nothing to do */
+    uint64_t spin_ticks;        /* that it spins on then, as the last waits went */
+    uint64_t last_ticks;        /* when the last answer was out */
 
     _Alignas(64) _Atomic uint64_t sweeps;
     _Atomic uint64_t busy_ticks;
     _Atomic uint64_t requests;
+    _Atomic uint64_t waits;
 
     /* Control posts with release; whoever exchanges it for NULL has it: the poller, to run it, or
      * control, to take it back. */

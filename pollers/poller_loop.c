@@ -13,10 +13,12 @@
 #include "clients/inbox.h"
 #include "pollers/deadlines.h"
 #include "pollers/histogram.h"
+#include "pollers/notify_ring.h"
 #include "pollers/page_look.h"
 #include "pollers/page_settle.h"
 #include "pollers/pci_ports.h"
 #include "pollers/poller_internal.h"
+#include "pollers/poller_wait.h"
 #include "pollers/process_serve.h"
 #include "pollers/ticks.h"
 
@@ -84,7 +86,7 @@ static bool answer_at_once(struct page *page, uint32_t slot_index, const struct 
     if (!slot_complete(slot, copy->direction != REQUEST_WRITE, copy->type, value))
         atomic_fetch_add_explicit(&page->settled[PAGE_DROPPED], 1, memory_order_relaxed);
     else if (copy->completion_polling == 0)
-        atomic_fetch_add_explicit(&page->settled[PAGE_UNNOTIFIED], 1, memory_order_relaxed);
+        page_notify(page, slot_index);
     return true;
 }
 
@@ -162,7 +164,7 @@ static inline uint32_t handle_here(struct poller *poller, struct page *page, str
         slot_record_close(record, ticket);
         return 0;
     }
-    page_answer(page, request->vcpu, ticket, ask_device(client, request));
+    page_answer(page, request->vcpu, ticket, ask_device(client, request), true);
     note_answered(poller, client, request);
     return 1;
 }
@@ -321,6 +323,18 @@ static __attribute__((noinline)) uint32_t serve_processes(struct poller *poller)
     return work;
 }
 
+/* Notifications: of what others completed, and to the kernel, where no thread of its polls. */
+static __attribute__((noinline)) uint32_t serve_notifications(struct poller *poller)
+{
+    uint32_t work = 0;
+    for (uint32_t i = 0; i < poller->page_count; i++)
+        if (page_notify_is_due(&poller->pages[i]->notify))
+            work += page_notify_due(poller->pages[i]);
+    if (poller->submits)
+        notify_ring_submit(poller->submits);
+    return work;
+}
+
 static uint32_t run_command(struct poller *poller)
 {
     /* Relaxed: only a hint; the exchange below acquires what control's release published. */
@@ -368,8 +382,10 @@ static inline uint32_t round_once(struct poller *poller)
     } while (!work && sweeps <= poller->more_sweeps);
     counter_add(&poller->sweeps, sweeps);
     uint32_t timed = 0;
+    bool notifies = poller->submits != NULL;
     for (uint32_t i = 0; i < poller->page_count; i++) {
         timed |= poller->pages[i]->timed;
+        notifies |= page_notify_is_due(&poller->pages[i]->notify);
         if (poller->pages[i]->is_open)
             page_watch_slot(poller->pages[i]);
     }
@@ -377,6 +393,8 @@ static inline uint32_t round_once(struct poller *poller)
         work += drain_inbox(poller, &poller->inboxes[i]);
     if (unlikely(poller->process_count || timed))
         work += serve_processes(poller);
+    if (unlikely(notifies))
+        work += serve_notifications(poller);
     return work + run_command(poller);
 }
 
@@ -393,6 +411,8 @@ void poller_loop(struct poller *poller)
             empty_sweeps = 0;
             continue;
         }
+        if (unlikely(poller->options.wait != NULL))
+            poller_wait_if_idle(poller, empty_sweeps == 0);
         empty_sweeps += empty_sweeps < UINT32_MAX;
         idle(poller, empty_sweeps);
     }

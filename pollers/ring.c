@@ -9,6 +9,7 @@
 
 struct ring {
     struct io_uring uring;
+    struct io_uring_sqe *last; /* pushed and not submitted */
 };
 
 int ring_create(const struct ring_options *options, struct ring **ring)
@@ -65,9 +66,32 @@ const char *ring_explain(int error)
     }
 }
 
+static struct io_uring_sqe *next_entry(struct ring *ring)
+{
+    return ring->last = io_uring_get_sqe(&ring->uring);
+}
+
+void ring_chain(struct ring *ring)
+{
+    ring->last->flags |= IOSQE_IO_LINK;
+}
+
+bool ring_push_read(struct ring *ring, int descriptor, void *bytes, uint32_t size, bool is_slow,
+                    void *tag)
+{
+    struct io_uring_sqe *sqe = next_entry(ring);
+    if (!sqe)
+        return false;
+    io_uring_prep_read(sqe, descriptor, bytes, size, 0);
+    io_uring_sqe_set_data(sqe, tag);
+    if (is_slow)
+        sqe->flags |= IOSQE_ASYNC;
+    return true;
+}
+
 bool ring_push_poll(struct ring *ring, int descriptor, uint32_t events, void *tag)
 {
-    struct io_uring_sqe *sqe = io_uring_get_sqe(&ring->uring);
+    struct io_uring_sqe *sqe = next_entry(ring);
     if (!sqe)
         return false;
     io_uring_prep_poll_add(sqe, descriptor, events);
@@ -77,7 +101,7 @@ bool ring_push_poll(struct ring *ring, int descriptor, uint32_t events, void *ta
 
 bool ring_push_poll_remove(struct ring *ring, const void *tag)
 {
-    struct io_uring_sqe *sqe = io_uring_get_sqe(&ring->uring);
+    struct io_uring_sqe *sqe = next_entry(ring);
     if (!sqe)
         return false;
     io_uring_prep_poll_remove(sqe, (uint64_t)(uintptr_t)tag);
@@ -85,14 +109,35 @@ bool ring_push_poll_remove(struct ring *ring, const void *tag)
     return true;
 }
 
+bool ring_push_cancel(struct ring *ring, const void *tag)
+{
+    struct io_uring_sqe *sqe = next_entry(ring);
+    if (!sqe)
+        return false;
+    io_uring_prep_cancel64(sqe, (uint64_t)(uintptr_t)tag, 0);
+    io_uring_sqe_set_data(sqe, NULL);
+    return true;
+}
+
 bool ring_push_write_now(struct ring *ring, int descriptor, const uint64_t *value, void *tag)
 {
-    struct io_uring_sqe *sqe = io_uring_get_sqe(&ring->uring);
+    struct io_uring_sqe *sqe = next_entry(ring);
     if (!sqe)
         return false;
     io_uring_prep_write(sqe, descriptor, value, sizeof(*value), 0);
     io_uring_sqe_set_data(sqe, tag);
     sqe->rw_flags = RWF_NOWAIT;
+    return true;
+}
+
+bool ring_push_write(struct ring *ring, int descriptor, const void *bytes, uint32_t size,
+                     uint64_t offset, void *tag)
+{
+    struct io_uring_sqe *sqe = next_entry(ring);
+    if (!sqe)
+        return false;
+    io_uring_prep_write(sqe, descriptor, bytes, size, offset);
+    io_uring_sqe_set_data(sqe, tag);
     return true;
 }
 
@@ -149,6 +194,14 @@ void ring_prepare_write_now(struct io_uring_sqe *entry, uint32_t file_index, con
     entry->flags = IOSQE_FIXED_FILE | IOSQE_CQE_SKIP_SUCCESS;
     /* O_NONBLOCK alone does not do: io_uring then waits itself, and its requests pile up. */
     entry->rw_flags = RWF_NOWAIT;
+}
+
+void ring_prepare_write(struct io_uring_sqe *entry, uint32_t file_index, const void *bytes,
+                        uint32_t size, void *tag)
+{
+    io_uring_prep_write(entry, (int)file_index, bytes, size, 0);
+    io_uring_sqe_set_data(entry, tag);
+    entry->flags = IOSQE_FIXED_FILE | IOSQE_CQE_SKIP_SUCCESS;
 }
 
 void ring_queue(struct ring *ring, struct ring_queue *queue)

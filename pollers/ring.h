@@ -51,6 +51,18 @@ bool ring_push_poll_remove(struct ring *ring, const void *tag);
 /* Writes value [1], which stays until the answer, to an eventfd; it never waits: -EAGAIN. */
 bool ring_push_write_now(struct ring *ring, int descriptor, const uint64_t *value, void *tag);
 
+/* Writes bytes [size], which stay until the answer, at offset of a file. */
+bool ring_push_write(struct ring *ring, int descriptor, const void *bytes, uint32_t size,
+                     uint64_t offset, void *tag);
+
+/* Reads up to size bytes; is_slow: by a kernel thread, for a file that cannot be read without waiting. */
+bool ring_push_read(struct ring *ring, int descriptor, void *bytes, uint32_t size, bool is_slow,
+                    void *tag);
+/* Takes back one request of that tag, whatever it is; as ring_push_poll_remove. */
+bool ring_push_cancel(struct ring *ring, const void *tag);
+/* What was pushed last is done before what is pushed next, which is cancelled if it fails. */
+void ring_chain(struct ring *ring);
+
 /* How many were submitted. -EBUSY, -EAGAIN: the kernel takes nothing now. */
 int ring_submit(struct ring *ring);
 /* The same, and waits for an answer; after timeout_ns it returns 0 without one. */
@@ -77,6 +89,10 @@ int ring_set_file(struct ring *ring, uint32_t index, int descriptor);
  * it fails, with tag. */
 void ring_prepare_write_now(struct io_uring_sqe *entry, uint32_t file_index, const uint64_t *value,
                             void *tag);
+
+/* The same for any file: bytes [size] are written, which stay as long as the entry; it may wait. */
+void ring_prepare_write(struct io_uring_sqe *entry, uint32_t file_index, const void *bytes,
+                        uint32_t size, void *tag);
 
 /* The submission queue itself, shared with the kernel; lives as long as the ring. A ring whose
  * queue was taken is never given a request by the functions above. */

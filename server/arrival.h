@@ -19,6 +19,9 @@
  * upcall. -ETIMEDOUT: the poller does not answer. */
 int arrival_assign(struct vm *vm, const struct upcall *upcall);
 
+/* True: its poller would wait if it had its upcall. */
+bool arrival_is_wanted(const struct vm *vm);
+
 /* Its upcall is not touched any more. -ETIMEDOUT. Part of vm_detach. */
 int arrival_release(struct vm *vm);
 

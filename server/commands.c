@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "server/commands_internal.h"
 
+#include "server/arrival.h"
 #include "server/log.h"
 #include "server/status.h"
 #include "server/vm_client.h"
@@ -102,8 +103,9 @@ static struct command_reply attach(const struct call *call)
                              (int)vm->requester_pid, vm->name);
     if (result < 0)
         return command_reply_result(result, vm->name);
-    reply = command_reply_text("ok vcpus=%u poller_cpu=%u\n", vm->page->vcpu_count,
-                               call->context->topology->pollers[vm->poller_index].cpu);
+    reply = command_reply_text("ok vcpus=%u poller_cpu=%u waits=%u\n", vm->page->vcpu_count,
+                               call->context->topology->pollers[vm->poller_index].cpu,
+                               arrival_is_wanted(vm));
     reply.descriptor = descriptor;
     reply.attached = vm;
     log_info("vm %s: requester pid %d attached", vm->name, (int)call->pid);
@@ -363,6 +365,8 @@ static const struct command {
     {"ioeventfd-deassign", "VM TYPE ADDRESS LENGTH [DATA|any]", 4, 5, command_ioeventfd_deassign},
     {"irqfd-assign", "VM line GSI | VM msi ADDRESS DATA", 3, 4, command_irqfd_assign},
     {"irqfd-deassign", "VM", 1, 1, command_irqfd_deassign},
+    {"notify-assign", "VM VCPU", 2, 2, command_notify_assign},
+    {"upcall-assign", "VM", 1, 1, command_upcall_assign},
     {"range-delete", "VM CLIENT TYPE FIRST LAST", 5, 5, range_delete},
 };
 

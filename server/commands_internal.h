@@ -37,6 +37,8 @@ struct command_reply command_ioeventfd_assign(const struct call *call);
 struct command_reply command_ioeventfd_deassign(const struct call *call);
 struct command_reply command_irqfd_assign(const struct call *call);
 struct command_reply command_irqfd_deassign(const struct call *call);
+struct command_reply command_notify_assign(const struct call *call);
+struct command_reply command_upcall_assign(const struct call *call);
 struct command_reply command_vm_create(const struct call *call);
 struct command_reply command_client_create(const struct call *call);
 struct command_reply command_client_register(const struct call *call);

@@ -3,7 +3,10 @@
 
 #include "pollers/memory.h"
 #include "pollers/notifier.h"
+#include "pollers/poller_wait.h"
+#include "pollers/ring.h"
 #include "pollers/ticks.h"
+#include "server/completion.h"
 #include "server/device_options.h"
 #include "server/log.h"
 #include "server/sandbox.h"
@@ -26,7 +29,21 @@ _Static_assert(CONFIG_NAME_MAX == CLIENT_NAME_MAX, "one length of name");
 
 /* ---- building ---------------------------------------------------------------------------- */
 
-static int build_pollers(struct topology *topology, const struct config *config)
+/* A waiter, where a VM of that poller may be waited for and io_uring is to be had. */
+static void build_wait(struct topology_poller *poller, const struct config *config,
+                       size_t poller_index)
+{
+    bool is_wanted = false;
+    for (size_t i = 0; i < config->vm_count; i++)
+        is_wanted |= config->vms[i].poller == poller_index && config->vms[i].wait_after_ns;
+    int result = is_wanted ? poller_wait_create(&poller->wait) : 0;
+    if (result < 0)
+        log_warning("poller %s: it spins, wait_after or not: %s", poller->name,
+                    ring_explain(result));
+}
+
+static int build_pollers(struct topology *topology, const struct config *config,
+                         enum config_notify notify)
 {
     for (size_t i = 0; i < config->poller_count; i++) {
         const struct config_poller *from = &config->pollers[i];
@@ -35,8 +52,10 @@ static int build_pollers(struct topology *topology, const struct config *config)
         poller->idle = (enum poller_idle)from->idle;
         poller->cpu = topology->plan->seats[i].cpu;
         topology->poller_count++;
-        int result =
-            from->sandbox ? sandbox_create(poller->idle, SANDBOX_NO_CALLS, &poller->sandbox) : 0;
+        build_wait(poller, config, i);
+        bool calls_ring = notify == CONFIG_NOTIFY_SUBMIT || poller->wait;
+        enum sandbox_calls calls = calls_ring ? SANDBOX_SUBMIT_CALL : SANDBOX_NO_CALLS;
+        int result = from->sandbox ? sandbox_create(poller->idle, calls, &poller->sandbox) : 0;
         if (result < 0)
             return result;
         struct poller_options options = {
@@ -46,6 +65,7 @@ static int build_pollers(struct topology *topology, const struct config *config)
             .idle = poller->idle,
             .idle_spins = from->idle_spins,
             .idle_sleep_ns = from->idle_sleep_ns,
+            .wait = poller->wait,
             .arm = poller->sandbox ? sandbox_arm : NULL,
             .arm_context = poller->sandbox,
         };
@@ -125,6 +145,7 @@ int topology_create_vm(struct topology *topology, const struct config_vm *from, 
         .vcpus = from->vcpus,
         .poller_index = from->poller,
         .clear_timeout_ns = from->clear_timeout_ns,
+        .wait_after_ns = from->wait_after_ns,
         .has_pci = from->pci,
         .source = page_source_kind(from->source),
         .place = &from->place,
@@ -256,7 +277,11 @@ int topology_create(const struct config *config, struct placement *placement,
         result = thread_plan_create(config, placement_machine(placement), &created->plan);
     if (result == 0) {
         notifier_place(created->notifier, placement, created->plan->notifier->cpu);
-        result = build_pollers(created, config);
+        enum config_notify notify = completion_choose(config->server.notify);
+        result =
+            completion_create(created, notify, created->plan->notifier->cpu, &created->completion);
+        if (result == 0)
+            result = build_pollers(created, config, notify);
     }
     if (result < 0) {
         topology_destroy(created);
@@ -289,9 +314,11 @@ bool topology_destroy(struct topology *topology)
             return false;
     for (size_t i = 0; topology->pollers && i < topology->poller_count; i++) {
         poller_destroy(topology->pollers[i].poller);
+        poller_wait_destroy(topology->pollers[i].wait);
         sandbox_destroy(topology->pollers[i].sandbox);
     }
     notifier_destroy(topology->notifier);
+    completion_destroy(topology->completion);
     thread_plan_destroy(topology->plan);
     free(topology->pollers);
     free(topology);

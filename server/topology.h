@@ -28,8 +28,10 @@
 #include "server/thread_plan.h"
 #include "server/vm.h"
 
+struct completion;
 struct notifier;
 struct notifier_port;
+struct poller_wait;
 struct sandbox;
 
 struct topology_poller {
@@ -37,6 +39,7 @@ struct topology_poller {
     struct poller *poller;
     struct notifier_port *notifier_port; /* the notifier's; this poller pushes */
     struct sandbox *sandbox;             /* NULL: none */
+    struct poller_wait *wait;            /* NULL: it always spins */
     uint32_t cpu;
     enum poller_idle idle;
     struct poller_figures last; /* at the last status call, and when that was */
@@ -54,6 +57,7 @@ struct topology {
     struct topology_poller *pollers; /* [poller_count] */
     size_t poller_count;
     struct notifier *notifier;        /* its thread runs while the pollers do */
+    struct completion *completion;    /* NULL: the notifier's thread tells (tests) */
     struct vm *vms[TOPOLOGY_VMS_MAX]; /* [vm_count] */
     size_t vm_count;
     uint64_t settle_ns; /* what a client gets at the end, see topology_settle */

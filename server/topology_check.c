@@ -23,6 +23,33 @@ static void check_pollers(struct config *config, const struct machine_facts *fac
     }
 }
 
+/* A poller with one VM that never waits does not wait for the others either, and one that takes requests
+ * out of an inbox cannot be woken by whoever puts them there. */
+static void check_waits(struct config *config)
+{
+    for (size_t i = 0; i < config->vm_count; i++) {
+        const struct config_vm *vm = &config->vms[i];
+        for (size_t k = 0; vm->wait_after_ns && k < config->vm_count; k++)
+            if (config->vms[k].poller == vm->poller && !config->vms[k].wait_after_ns) {
+                config_report(config, vm->wait_after_mark,
+                              "wait_after: poller '%s' never waits, for it sweeps VM '%s' too; "
+                              "expected wait_after there as well, or another poller",
+                              config->pollers[vm->poller].name, config->vms[k].name);
+                break;
+            }
+        for (size_t k = 0; vm->wait_after_ns && k < config->client_count; k++)
+            if (config->clients[k].poller == vm->poller &&
+                config->vms[config->clients[k].vm].poller != vm->poller) {
+                config_report(config, vm->wait_after_mark,
+                              "wait_after: poller '%s' never waits, for client '%s' of VM '%s' "
+                              "lives there; expected that on another poller",
+                              config->pollers[vm->poller].name, config->clients[k].name,
+                              config->vms[config->clients[k].vm].name);
+                break;
+            }
+    }
+}
+
 /* ---- what only one client may have ------------------------------------------------------- */
 
 struct claim {
@@ -150,5 +177,7 @@ void topology_check(struct config *config, const struct placement *placement,
 {
     thread_plan_check(config, placement_machine(placement));
     check_pollers(config, facts);
+    if (config->problem_count == 0) /* else a VM's poller may not be known */
+        check_waits(config);
     check_clients(config);
 }

@@ -5,6 +5,7 @@
 #include "pollers/notifier.h"
 #include "pollers/ticks.h"
 #include "server/advice.h"
+#include "server/completion.h"
 #include "server/log.h"
 #include "server/residence.h"
 #include "server/thread_faults.h"
@@ -175,6 +176,7 @@ int topology_settle(struct topology *topology)
     if (stop_pollers(topology) < 0)
         result = -ETIMEDOUT;
     settle_rest(topology);
+    completion_settle(topology);
     cpu_latency_release(&topology->cpu_latency);
     notifier_stop(topology->notifier); /* the doorbells that were answered have rung */
     return result;

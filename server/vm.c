@@ -3,6 +3,8 @@
 
 #include "pollers/memory.h"
 #include "pollers/ticks.h"
+#include "server/arrival.h"
+#include "server/completion.h"
 #include "server/ioeventfd.h"
 #include "server/irqfd.h"
 #include "server/log.h"
@@ -120,6 +122,7 @@ int vm_create(struct topology *topology, const struct vm_options *options, struc
         result = page_init(created->page, options->vcpus, created->router, NULL);
     if (result == 0) {
         created->page->has_pci = options->has_pci;
+        created->page->wait_ticks = ticks_from_ns(options->wait_after_ns);
         result = poller_add_page(created->poller, created->page);
     }
     if (result < 0) {
@@ -144,6 +147,13 @@ static void forget_vm(struct vm *vm)
     }
 }
 
+/* Those that came with the requester. */
+static int release_eventfds(struct vm *vm)
+{
+    int result = arrival_release(vm);
+    return result < 0 ? result : completion_release(vm);
+}
+
 int vm_destroy(struct vm *vm)
 {
     vm_detach(vm);
@@ -154,7 +164,9 @@ int vm_destroy(struct vm *vm)
         if (result < 0)
             return result;
     }
-    int result = poller_remove_page(vm->poller, vm->page);
+    int result = release_eventfds(vm);
+    if (result == 0)
+        result = poller_remove_page(vm->poller, vm->page);
     if (result < 0)
         return result;
     ioeventfds_destroy(vm);
@@ -253,7 +265,7 @@ static int let_go(struct vm *vm)
 
 void vm_detach_again(struct vm *vm)
 {
-    if (!vm->is_detaching || let_go(vm) < 0)
+    if (!vm->is_detaching || let_go(vm) < 0 || release_eventfds(vm) < 0)
         return;
     /* An external client's thread is no poller: close_page made its tickets stale, but it may be
      * between winning and writing, a handful of instructions. */

@@ -32,6 +32,7 @@
 #define VM_CLEAR_TIMEOUT_DEFAULT_NS 100000000ull
 
 struct ioeventfds;
+struct vm_completion;
 struct irqfds;
 struct requester_link;
 struct topology;
@@ -44,6 +45,7 @@ struct vm_options {
     uint32_t vcpus;            /* 1..16 */
     uint32_t poller_index;     /* into the topology's pollers */
     uint64_t clear_timeout_ns; /* what clients get to finish at a reset; 0: the default */
+    uint64_t wait_after_ns;    /* without a request, then its poller may wait; 0: never */
     bool has_pci;              /* ports 0xcf8..0xcff are PCI configuration mechanism 1 */
     const struct page_source_kind *source; /* NULL: memfd */
     const struct config_place *place;      /* of the page, where source is not memfd */
@@ -71,9 +73,11 @@ struct vm {
     bool is_attached;
     bool is_detaching;   /* nobody is attached, but a poller has yet to let go of the page */
     pid_t requester_pid; /* for display; 0 if it lives outside our process namespace */
-    struct requester_link *link;   /* irqfd.h; NULL: none */
-    struct ioeventfds *ioeventfds; /* NULL: never had one */
-    struct irqfds *irqfds;         /* NULL: never had one */
+    struct requester_link *link;      /* irqfd.h; NULL: none */
+    struct ioeventfds *ioeventfds;    /* NULL: never had one */
+    struct irqfds *irqfds;            /* NULL: never had one */
+    struct vm_completion *completion; /* completion.h; NULL: nobody is told */
+    bool has_upcall;                  /* arrival.h */
     bool is_stuck;
     struct router *retired; /* replaced, but the sweeping poller may still look into it */
     bool is_clearing;       /* between vm_clear_begin and the poll that ended it */

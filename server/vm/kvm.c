@@ -33,7 +33,8 @@ static const char help_text[] =
     "                       the reset vector, and HLT ends a vCPU (kernel)\n"
     "  --cpus LIST          pins vCPU 0 to the first CPU of the list, vCPU 1 to the second...; "
     "one\n"
-    "                       may be named again (all that are allowed but the poller's)\n"
+    "                       may be named again (all that are allowed but the "
+    "poller's)\n" OPTION_COMPLETION_HELP
     "  --vm NAME            the VM in the server's configuration (guest)\n"
     "  --socket PATH        the server's socket (/run/ioreqd/ioreqd.sock)\n"
     "\n"
@@ -61,6 +62,7 @@ enum {
     OPT_CPUS,
     OPT_VM,
     OPT_SOCKET,
+    OPT_COMPLETION,
     OPT_UNTIL,
     OPT_CONSOLE_PORT,
     OPT_IDLE_EXIT,
@@ -81,6 +83,7 @@ static const struct option long_options[] = {
     {"cpus", required_argument, NULL, OPT_CPUS},
     {"vm", required_argument, NULL, OPT_VM},
     {"socket", required_argument, NULL, OPT_SOCKET},
+    {"completion", required_argument, NULL, OPT_COMPLETION},
     {"until", required_argument, NULL, OPT_UNTIL},
     {"console-port", required_argument, NULL, OPT_CONSOLE_PORT},
     {"idle-exit", required_argument, NULL, OPT_IDLE_EXIT},
@@ -133,6 +136,9 @@ static const char *parse_machine_option(int option, const char *text, struct kvm
         return NULL;
     case OPT_IRQCHIP:
         return parse_irqchip(text, options) ? NULL : "kernel or none";
+    case OPT_COMPLETION:
+        return option_completion(text, &options->attach.completion) ? NULL
+                                                                    : OPTION_COMPLETION_EXPECTED;
     case OPT_CPUS:
         return option_cpus(text, &options->cpus) ? NULL : "CPUs such as 1, 0,2-3 or 0,0,0,0";
     case OPT_VM:

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* One run of `ioreq-vm kvm`, from its options to its report. */
+#include "server/vm/attach.h"
 #include "server/vm/interrupts.h"
 #include "server/vm/kvm.h"
 #include "server/vm/vcpu.h"
@@ -268,7 +269,11 @@ static int session_attach(struct kvm_session *session, FILE *report)
         observer_abandon(&session->observer);
         code = command_fail(COMMAND, "%s", error);
     } else {
-        code = session_run(session, report);
+        code = attach_options_apply(attach, session->requester, COMMAND);
+        if (code == EXIT_OK)
+            code = session_run(session, report);
+        else
+            observer_abandon(&session->observer);
         requester_detach(session->requester);
     }
     interrupts_fini(&session->interrupts);

@@ -30,7 +30,7 @@ static const char help_text[] =
     "  --read-percent P    share of reads, 0 to 100 (50)\n"
     "  --seed N            the same accesses again (from the clock; the report tells it)\n"
     "  --vm NAME           the VM in the server's configuration (guest)\n"
-    "  --socket PATH       the server's socket (/run/ioreqd/ioreqd.sock)\n"
+    "  --socket PATH       the server's socket (/run/ioreqd/ioreqd.sock)\n" OPTION_COMPLETION_HELP
     "  --json              the report as JSON\n"
     "\n"
     "Exit codes: 0 every answer was right; 1 wrong answers (the first 10 are printed), or the "
@@ -48,6 +48,7 @@ enum {
     OPT_SEED,
     OPT_VM,
     OPT_SOCKET,
+    OPT_COMPLETION,
     OPT_JSON,
     OPT_HELP,
 };
@@ -63,6 +64,7 @@ static const struct option long_options[] = {
     {"seed", required_argument, NULL, OPT_SEED},
     {"vm", required_argument, NULL, OPT_VM},
     {"socket", required_argument, NULL, OPT_SOCKET},
+    {"completion", required_argument, NULL, OPT_COMPLETION},
     {"json", no_argument, NULL, OPT_JSON},
     {"help", no_argument, NULL, OPT_HELP},
     {0},
@@ -102,6 +104,9 @@ static const char *parse_option(int option, const char *text, struct load_option
     case OPT_SOCKET:
         options->attach.socket_path = text;
         return NULL;
+    case OPT_COMPLETION:
+        return option_completion(text, &options->attach.completion) ? NULL
+                                                                    : OPTION_COMPLETION_EXPECTED;
     default:
         options->wants_json = true;
         return NULL;

@@ -5,6 +5,7 @@
 #include "clients/request.h"
 #include "pollers/ticks.h"
 #include "server/vm/affinity.h"
+#include "server/vm/attach.h"
 #include "server/vm/ending.h"
 #include "server/vm/load_plan.h"
 #include "server/vm/traffic.h"
@@ -359,7 +360,9 @@ int load_run(const struct load_options *options, FILE *report)
                          error, sizeof(error)) != 0) {
         code = command_fail(COMMAND, "%s", error);
     } else {
-        code = load_attached(&session, report);
+        code = attach_options_apply(&options->attach, session.requester, COMMAND);
+        if (code == EXIT_OK)
+            code = load_attached(&session, report);
         requester_detach(session.requester);
     }
     ending_fini(&session.ending);

@@ -117,6 +117,28 @@ bool option_cpus(const char *text, struct cpu_list *list)
     return true;
 }
 
+bool option_completion(const char *text, struct completion_modes *modes)
+{
+    struct completion_modes parsed = {0};
+    for (;; text++) {
+        size_t length = strcspn(text, ",");
+        bool is_notified = length == 6 && strncmp(text, "notify", length) == 0;
+        bool is_polling = length == 4 && strncmp(text, "poll", length) == 0;
+        if ((!is_notified && !is_polling) || parsed.vcpu_count == OPTION_VCPUS_MAX)
+            return false;
+        parsed.notified |= (uint32_t)is_notified << parsed.vcpu_count++;
+        text += length;
+        if (*text == '\0')
+            break;
+    }
+    if (parsed.vcpu_count == 1) {
+        parsed.notified = parsed.notified ? UINT32_MAX : 0;
+        parsed.vcpu_count = 0;
+    }
+    *modes = parsed;
+    return true;
+}
+
 static void print_line(const char *command, const char *format, va_list arguments)
     __attribute__((format(printf, 2, 0)));
 

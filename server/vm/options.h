@@ -23,10 +23,24 @@ enum exit_code {
 #define OPTION_DEFAULT_SOCKET "/run/ioreqd/ioreqd.sock"
 #define OPTION_DEFAULT_VM     "guest"
 
+#define OPTION_VCPUS_MAX 16
+
+/* Which vCPUs wait for their answers asleep, until they are notified; the others poll. */
+struct completion_modes {
+    uint32_t notified;   /* bit per vCPU */
+    uint32_t vcpu_count; /* that were named; 0: the mode of all */
+};
+#define OPTION_COMPLETION_EXPECTED "poll, notify, or one for each vCPU, such as poll,notify"
+#define OPTION_COMPLETION_HELP                                                                   \
+    "  --completion MODE  poll, or notify: a vCPU sleeps until its answer is there; or one for " \
+    "each\n"                                                                                     \
+    "                 vCPU: poll,notify,... (poll)\n"
+
 /* Where a command finds its page; embedded in each command's options. */
 struct attach_options {
     const char *socket_path;
     const char *vm_name;
+    struct completion_modes completion;
 };
 
 /* A list of CPUs in the order they were written: vCPU i goes to cpus[i]. */
@@ -47,6 +61,9 @@ bool option_size(const char *text, uint64_t minimum, uint64_t maximum, uint64_t 
 bool option_seconds(const char *text, uint64_t *value_ns);
 /* "3", "0,2", "1-3,7", "0,0,0": at most OPTION_CPUS_MAX. */
 bool option_cpus(const char *text, struct cpu_list *list);
+
+/* "poll", "notify", or one of them for each vCPU, "poll,notify". */
+bool option_completion(const char *text, struct completion_modes *modes);
 
 /* One line "ioreq-vm COMMAND: ..." on stderr; EXIT_USAGE. */
 int option_refuse(const char *command, const char *format, ...)

@@ -3,6 +3,7 @@
 
 #include "clients/request.h"
 #include "server/vm/affinity.h"
+#include "server/vm/attach.h"
 #include "server/vm/ending.h"
 #include "server/vm/trace.h"
 #include "server/vm/traffic.h"
@@ -38,7 +39,7 @@ static const char help_text[] =
     "answer that is not marked as different in each run (~). Needs no KVM.\n"
     "\n"
     "  --vm NAME      the VM in the server's configuration (guest)\n"
-    "  --socket PATH  the server's socket (/run/ioreqd/ioreqd.sock)\n"
+    "  --socket PATH  the server's socket (/run/ioreqd/ioreqd.sock)\n" OPTION_COMPLETION_HELP
     "  --json         the report as JSON\n"
     "\n"
     "Exit codes: 0 every answer was the recorded one; 1 answers differ (the first 10 are printed), "
@@ -207,7 +208,9 @@ static int replay_opened(struct replay *replay, FILE *report)
                          sizeof(error)) != 0) {
         code = command_fail(COMMAND, "%s", error);
     } else {
-        code = replay_attached(replay, report);
+        code = attach_options_apply(attach, replay->requester, COMMAND);
+        if (code == EXIT_OK)
+            code = replay_attached(replay, report);
         requester_detach(replay->requester);
     }
     ending_fini(&replay->ending);
@@ -238,10 +241,11 @@ int replay_run(const struct replay_options *options, FILE *report)
 
 int replay_command(int argc, char **argv)
 {
-    enum { OPT_VM = 256, OPT_SOCKET, OPT_JSON, OPT_HELP };
+    enum { OPT_VM = 256, OPT_SOCKET, OPT_COMPLETION, OPT_JSON, OPT_HELP };
     static const struct option long_options[] = {
         {"vm", required_argument, NULL, OPT_VM},
         {"socket", required_argument, NULL, OPT_SOCKET},
+        {"completion", required_argument, NULL, OPT_COMPLETION},
         {"json", no_argument, NULL, OPT_JSON},
         {"help", no_argument, NULL, OPT_HELP},
         {0},
@@ -257,6 +261,11 @@ int replay_command(int argc, char **argv)
             break;
         case OPT_SOCKET:
             options.attach.socket_path = optarg;
+            break;
+        case OPT_COMPLETION:
+            if (!option_completion(optarg, &options.attach.completion))
+                return option_refuse(
+                    COMMAND, "--completion %s: expected " OPTION_COMPLETION_EXPECTED, optarg);
             break;
         case OPT_JSON:
             options.wants_json = true;

@@ -31,8 +31,11 @@ struct requester {
     uint32_t vcpu_count;
     uint32_t poller_cpu; /* or REQUESTER_CPU_UNKNOWN */
     uint64_t spin_ticks;
-    int socket_fd; /* its hang-up is the server's death */
-    int wake_fd;   /* eventfd: ends the watcher */
+    bool server_waits;          /* for requests: it wants to be rung */
+    int upcall_fd;              /* eventfd: written after each PENDING; -1: none */
+    int notify_fds[SLOT_COUNT]; /* eventfds: read for COMPLETE; -1: the vCPU polls */
+    int socket_fd;              /* its hang-up is the server's death */
+    int wake_fd;                /* eventfd: ends the watcher */
     pthread_t watcher;
     struct requester_listener listener; /* the watcher calls it */
     _Atomic bool is_over; /* set by the watcher or requester_stop, read by every access */
@@ -135,6 +138,9 @@ static int requester_parse_attached(struct requester *requester, const char *tex
         if (strncmp(text, "poller_cpu=", 11) == 0 &&
             !parse_field(text, "poller_cpu", CPU_SETSIZE - 1, &requester->poller_cpu))
             return -EPROTO;
+        uint32_t waits;
+        if (strncmp(text, "waits=", 6) == 0 && parse_field(text, "waits", 1, &waits))
+            requester->server_waits = waits;
     }
     return 0;
 }
@@ -180,6 +186,11 @@ static void requester_release(struct requester *requester)
         close(requester->socket_fd);
     if (requester->wake_fd >= 0)
         close(requester->wake_fd);
+    if (requester->upcall_fd >= 0)
+        close(requester->upcall_fd);
+    for (uint32_t i = 0; i < SLOT_COUNT; i++)
+        if (requester->notify_fds[i] >= 0)
+            close(requester->notify_fds[i]);
     free(requester);
 }
 
@@ -190,7 +201,8 @@ int requester_attach_listening(const char *socket_path, const char *vm_name,
     struct requester *created = calloc(1, sizeof(*created));
     if (!created)
         return fail(error, error_bytes, -ENOMEM, "out of memory");
-    created->socket_fd = -1;
+    created->socket_fd = created->upcall_fd = -1;
+    memset(created->notify_fds, -1, sizeof(created->notify_fds));
     created->listener = *listener;
     created->spin_ticks = ticks_from_ns(SPIN_NS);
     created->wake_fd = eventfd(0, EFD_CLOEXEC);
@@ -219,11 +231,57 @@ int requester_attach(const char *socket_path, const char *vm_name, struct reques
     return requester_attach_listening(socket_path, vm_name, &deaf, requester, error, error_bytes);
 }
 
+/* Gives the server an eventfd of ours, which stays at *fd. */
+static int requester_give(const char *socket_path, const char *line, int flags, int *fd)
+{
+    char reply[WIRE_LINE_MAX];
+    const char *text;
+    int created = eventfd(0, EFD_CLOEXEC | flags);
+    int socket_fd = created < 0 ? -errno : wire_connect(socket_path);
+    int result = socket_fd < 0 ? socket_fd : wire_send_line_with(socket_fd, created, "%s", line);
+    if (result == 0)
+        result = wire_receive_line(socket_fd, reply, sizeof(reply), NULL);
+    if (result == 0)
+        result = wire_parse_reply(reply, &text);
+    if (socket_fd >= 0)
+        close(socket_fd);
+    if (result == 0)
+        *fd = created;
+    else if (created >= 0)
+        close(created);
+    return result;
+}
+
+int requester_prepare(struct requester *requester, const char *socket_path, const char *vm_name,
+                      uint32_t notified, char *error, size_t error_bytes)
+{
+    char line[64];
+    int result = 0;
+    for (uint32_t i = 0; i < requester->vcpu_count && result == 0; i++) {
+        if (!(notified >> i & 1))
+            continue;
+        snprintf(line, sizeof(line), "notify-assign %.15s %u", vm_name, i);
+        result = requester_give(socket_path, line, EFD_NONBLOCK, &requester->notify_fds[i]);
+    }
+    snprintf(line, sizeof(line), "upcall-assign %.15s", vm_name);
+    if (result == 0 && requester->server_waits)
+        result = requester_give(socket_path, line, 0, &requester->upcall_fd);
+    return result == 0 ? 0
+                       : fail(error, error_bytes, result,
+                              "the server does not take our eventfds: %s", strerror(-result));
+}
+
+/* An eventfd of our own, far from full. */
+static void ring(int fd)
+{
+    const uint64_t one = 1;
+    if (write(fd, &one, sizeof(one)) != sizeof(one) && errno != EAGAIN)
+        abort(); /* cannot happen */
+}
+
 void requester_detach(struct requester *requester)
 {
-    uint64_t one = 1;
-    if (write(requester->wake_fd, &one, sizeof(one)) != sizeof(one))
-        abort(); /* an eventfd of our own at 0: cannot happen */
+    ring(requester->wake_fd);
     pthread_join(requester->watcher, NULL);
     requester_release(requester);
 }
@@ -242,6 +300,9 @@ void requester_stop(struct requester *requester)
 {
     /* Relaxed: a flag of its own, nothing is published with it. */
     atomic_store_explicit(&requester->is_over, true, memory_order_relaxed);
+    for (uint32_t i = 0; i < SLOT_COUNT; i++) /* whoever sleeps looks again */
+        if (requester->notify_fds[i] >= 0)
+            ring(requester->notify_fds[i]);
 }
 
 bool requester_is_over(const struct requester *requester)
@@ -250,10 +311,11 @@ bool requester_is_over(const struct requester *requester)
 }
 
 /* Fields are plain stores: the release of PENDING publishes them. */
-static void slot_fill(struct acrn_io_request *slot, const struct requester_access *access)
+static void slot_fill(struct acrn_io_request *slot, const struct requester_access *access,
+                      bool is_polling)
 {
     slot->type = access->type;
-    slot->completion_polling = 1;
+    slot->completion_polling = is_polling;
     if (access->type == REQUEST_PCICFG) {
         struct acrn_pci_request *pci = &slot->reqs.pci_request;
         pci->direction = access->direction;
@@ -283,6 +345,23 @@ static uint64_t slot_value(const struct acrn_io_request *slot, uint32_t type)
     return __atomic_load_n(&slot->reqs.mmio_request.value, __ATOMIC_RELAXED);
 }
 
+/* The same, asleep until the eventfd was written: once for each COMPLETE, and at the end. */
+static int slot_sleep(const struct requester *requester, const struct acrn_io_request *slot, int fd)
+{
+    struct pollfd entry = {.fd = fd, .events = POLLIN};
+    for (;;) {
+        uint64_t count;
+        if (read(fd, &count, sizeof(count)) < 0) {
+            poll(&entry, 1, -1);
+            continue;
+        }
+        if (slot_state(slot) == SLOT_COMPLETE)
+            return 0;
+        if (requester_is_over(requester))
+            return slot_state(slot) == SLOT_COMPLETE ? 0 : -ESHUTDOWN;
+    }
+}
+
 /* 0 once the slot is COMPLETE, or -ESHUTDOWN. */
 static int slot_wait(const struct requester *requester, const struct acrn_io_request *slot)
 {
@@ -310,10 +389,14 @@ int requester_access(struct requester *requester, uint32_t vcpu, struct requeste
     /* Acquire: pairs with the server's release when it frees a slot at attach or reset. */
     if (__atomic_load_n(&slot->processed, __ATOMIC_ACQUIRE) != SLOT_FREE)
         return -EPROTO;
-    slot_fill(slot, access);
+    int notify_fd = requester->notify_fds[vcpu];
+    slot_fill(slot, access, notify_fd < 0);
     /* Release: pairs with the poller's acquire of PENDING, publishes the request. */
     __atomic_store_n(&slot->processed, SLOT_PENDING, __ATOMIC_RELEASE);
-    int result = slot_wait(requester, slot);
+    if (requester->upcall_fd >= 0)
+        ring(requester->upcall_fd);
+    int result =
+        notify_fd < 0 ? slot_wait(requester, slot) : slot_sleep(requester, slot, notify_fd);
     if (result != 0)
         return result;
     if (access->direction == REQUEST_READ)

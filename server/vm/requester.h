@@ -3,7 +3,8 @@
  * requester.h - the hypervisor's side of one VM's page.
  *
  * Flow:    requester_attach: ask ioreqd for the VM's page over its socket -> requester_access, once
- *          per trapped access: fill the slot, PENDING, spin for COMPLETE, take the value, FREE.
+ *          per trapped access: fill the slot, PENDING, spin for COMPLETE, take the value, FREE. After
+ *          requester_prepare some vCPUs sleep instead: completion_polling 0, and an eventfd.
  * Threads: attach and detach: one. requester_access: one thread a vCPU; different vCPUs at once.
  * Memory:  the page is mapped shared; struct requester belongs to the caller of attach.
  * Errors:  the server vanishing ends every waiting access with -ESHUTDOWN within milliseconds.
@@ -47,6 +48,13 @@ struct requester_listener {
 int requester_attach_listening(const char *socket_path, const char *vm_name,
                                const struct requester_listener *listener,
                                struct requester **requester, char *error, size_t error_bytes);
+
+/* Before the first access: the vCPUs of the mask `notified` sleep in their accesses until the server
+ * writes their eventfds, which it is given; the others go on to poll. Where the server waits for
+ * requests, it is given an eventfd for those, too. As requester_attach. */
+int requester_prepare(struct requester *requester, const char *socket_path, const char *vm_name,
+                      uint32_t notified, char *error, size_t error_bytes);
+
 void requester_detach(struct requester *requester);
 
 uint32_t requester_vcpu_count(const struct requester *requester);
