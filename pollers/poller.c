@@ -142,6 +142,7 @@ int poller_start(struct poller *poller)
     sigset_t all, before;
     sigfillset(&all);
     sigdelset(&all, FREEZE_SIGNAL);
+    sigdelset(&all, SIGBUS); /* a page whose memory went: a handler puts another there */
     pthread_sigmask(SIG_SETMASK, &all, &before);
     pthread_attr_t attributes;
     pthread_attr_init(&attributes);

@@ -63,12 +63,12 @@ static int make_stand_in(void)
 
 int lost_pages_start(void)
 {
-    if (stand_in >= 0)
-        return 0;
-    int descriptor = make_stand_in();
-    if (descriptor < 0)
-        return descriptor;
-    stand_in = descriptor;
+    if (stand_in < 0) {
+        int descriptor = make_stand_in();
+        if (descriptor < 0)
+            return descriptor;
+        stand_in = descriptor;
+    }
     struct sigaction action = {.sa_sigaction = bus_error, .sa_flags = SA_SIGINFO};
     sigemptyset(&action.sa_mask);
     return sigaction(SIGBUS, &action, NULL) < 0 ? -errno : 0;

@@ -21,7 +21,8 @@
 
 struct lost_page;
 
-/* Once in a process; of no effect later. Negative errno. */
+/* Before the first filter is made (sandbox.h). Later it only takes SIGBUS back from whoever took it
+ * meanwhile. Negative errno. */
 int lost_pages_start(void);
 
 /* -1: not started. */
