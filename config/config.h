@@ -45,6 +45,11 @@
 #define CONFIG_VECTOR_MAX       2047
 #define CONFIG_OFFSET_BYTES_MAX (UINT64_C(1) << 40)
 #define CONFIG_PAGE_BYTES       4096u
+#define CONFIG_WORDS_MAX        64 /* of a command, or of an environment */
+#define CONFIG_WORD_BYTES_MAX   1024
+#define CONFIG_USER_BYTES_MAX   64
+#define CONFIG_RESTARTS_MAX     32
+#define CONFIG_BUDGET_MAX       1000000 /* requests of a period */
 
 /* Where a value stands in the file, both from 1; line 0: not in the file (a default). */
 struct config_mark {
@@ -132,6 +137,15 @@ enum config_notify_by {
  */
 enum config_range_type { CONFIG_RANGE_PORTIO, CONFIG_RANGE_MMIO, CONFIG_RANGE_PCICFG };
 
+/* What becomes of who has used up its budget. */
+enum config_budget_action {
+    CONFIG_BUDGET_COUNT,
+    CONFIG_BUDGET_DEPRIORITISE,
+    CONFIG_BUDGET_QUARANTINE
+};
+
+#define CONFIG_PROCESS_KIND "process" /* the device kind that `start` is for */
+
 #define CONFIG_CPU_ANY UINT32_MAX /* the server chooses */
 
 struct config_server {
@@ -176,6 +190,14 @@ struct config_place {
     uint32_t notify_step;  /* is added for each further one */
 };
 
+/* What a client or a VM may have of its poller in each period. */
+struct config_budget {
+    uint64_t time_ns;   /* 0: any */
+    uint64_t requests;  /* 0: any */
+    uint64_t period_ns; /* default 10 ms, 100 us..10 s */
+    enum config_budget_action action;
+};
+
 struct config_vm {
     const char *name;
     uint32_t vcpus; /* 1..16 */
@@ -189,6 +211,7 @@ struct config_vm {
     bool pci;               /* ports 0xcf8..0xcff are the VM's own; default true */
     const uint32_t *vcpu_cpus; /* [vcpu_cpu_count], ascending; none: not known */
     size_t vcpu_cpu_count;
+    struct config_budget budget;
     struct config_mark mark;
     struct config_mark pci_mark;
     struct config_mark wait_after_mark;
@@ -204,6 +227,21 @@ struct config_range {
     struct config_mark mark;
 };
 
+/* How the process of a client of kind `process` is started. */
+struct config_start {
+    const char *const *command; /* [command_count]; 0: it comes by itself */
+    size_t command_count;
+    const char *user;               /* "": the server's own */
+    uint32_t cpu;                   /* or CONFIG_CPU_ANY */
+    const char *const *environment; /* [environment_count] NAME=VALUE, beside the server's own */
+    size_t environment_count;
+    uint64_t restart_limit; /* restarts within restart_within_ns, then it is left alone */
+    uint64_t restart_within_ns;
+    struct config_mark command_mark;
+    struct config_mark user_mark;
+    struct config_mark cpu_mark;
+};
+
 struct config_client {
     const char *name;
     uint32_t vm;                       /* index into vms */
@@ -213,6 +251,8 @@ struct config_client {
     const struct config_value *values; /* [option_count of the kind] */
     const struct config_range *ranges; /* [range_count] */
     size_t range_count;
+    struct config_start start;
+    struct config_budget budget;
     bool is_sound; /* config_load found nothing wrong in it: its device may be tried */
     struct config_mark mark;
 };

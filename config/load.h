@@ -64,6 +64,10 @@ const struct config_value *device_options_read(struct load *load, uint32_t kind,
  * source is reported. */
 void place_read(struct load *load, const struct schema_value *values, struct config_mark vm_mark,
                 struct config_place *place);
+/* start.c: how a client's process is started; what is wrong is reported. 0 or -ENOMEM. */
+int start_read(struct load *load, const struct schema_value *value, struct config_client *client);
+/* start.c: what a client or a VM may take; mark: where it stands. */
+int budget_read(struct load *load, const struct schema_value *value, struct config_budget *budget);
 
 /* ranges.c: the ranges of one client; those that are wrong are reported and left out. */
 int ranges_read(struct load *load, const struct schema_value *value, struct config_client *client);

@@ -245,6 +245,7 @@ bool scalar_read(const struct schema_key *key, struct scalar_text written,
     case SCHEMA_REFERENCE:
         return read_name(written, value, problem);
     case SCHEMA_TEXT:
+    case SCHEMA_TEXTS:
         return read_text(key, written, value, problem);
     case SCHEMA_CHOICE:
         return read_choice(key, written, value, problem);

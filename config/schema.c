@@ -90,25 +90,26 @@ static size_t count_elements(struct schema_context *context, const struct schema
     return (size_t)maximum;
 }
 
-static bool read_numbers(struct schema_context *context, const struct schema_key *key,
-                         const struct document_node *node, struct schema_value *value)
+/* A list of scalars. */
+static bool read_list(struct schema_context *context, const struct schema_key *key,
+                      const struct document_node *node, struct schema_value *value)
 {
     if (node->kind != DOCUMENT_SEQUENCE)
         return refuse_shape(context, key, node);
     size_t count = count_elements(context, key, node, 0, key->count_max);
     struct schema_record *records = arena_alloc(context->arena, count, sizeof(*records));
-    struct schema_value *numbers = arena_alloc(context->arena, count, sizeof(*numbers));
-    if (!records || !numbers)
+    struct schema_value *elements = arena_alloc(context->arena, count, sizeof(*elements));
+    if (!records || !elements)
         return false;
     struct schema_key element = *key;
-    element.kind = SCHEMA_NUMBER;
+    element.kind = key->kind == SCHEMA_TEXTS ? SCHEMA_TEXT : SCHEMA_NUMBER;
     bool is_valid = count == node->child_count;
     const struct document_node *child = node->children;
     for (size_t i = 0; i < count; i++, child = child->next) {
-        numbers[i] = (struct schema_value){.mark = child->mark, .node = child};
-        numbers[i].is_valid = read_scalar(context, &element, child, &numbers[i]);
-        records[i] = (struct schema_record){.mark = child->mark, .values = &numbers[i]};
-        is_valid = is_valid && numbers[i].is_valid;
+        elements[i] = (struct schema_value){.mark = child->mark, .node = child};
+        elements[i].is_valid = read_scalar(context, &element, child, &elements[i]);
+        records[i] = (struct schema_record){.mark = child->mark, .values = &elements[i]};
+        is_valid = is_valid && elements[i].is_valid;
     }
     value->records = records;
     value->record_count = count;
@@ -158,7 +159,8 @@ static void read_value(struct schema_context *context, const struct schema_key *
     value->node = node;
     switch (key->kind) {
     case SCHEMA_NUMBERS:
-        value->is_valid = read_numbers(context, key, node, value);
+    case SCHEMA_TEXTS:
+        value->is_valid = read_list(context, key, node, value);
         break;
     case SCHEMA_RECORDS:
     case SCHEMA_MAPPING:
@@ -356,6 +358,10 @@ struct schema_expected schema_expected(const struct schema_key *key)
         break;
     case SCHEMA_NUMBERS:
         snprintf(text, sizeof(expected.text), "a list of up to %" PRIu64 " numbers from %s to %s",
+                 key->count_max, first, last);
+        break;
+    case SCHEMA_TEXTS:
+        snprintf(text, sizeof(expected.text), "a list of up to %" PRIu64 " texts of %s to %s bytes",
                  key->count_max, first, last);
         break;
     case SCHEMA_RECORDS:

@@ -37,6 +37,7 @@ enum schema_kind {
     SCHEMA_CPU_LIST,   /* cpu_list.h, or none; `string` is the text, `number` how many */
     SCHEMA_BDF, /* bus:device.function; the value is bus << 20 | device << 15 | function << 12 */
     SCHEMA_NUMBERS, /* a list of numbers; records of one value */
+    SCHEMA_TEXTS,   /* a list of texts, likewise */
     SCHEMA_RECORDS, /* a list of minimum..maximum mappings of `fields` */
     SCHEMA_MAPPING, /* one mapping of `fields`: records[0] */
     SCHEMA_OPTIONS, /* a mapping read later: only `node` is set */
@@ -50,7 +51,7 @@ struct schema_key {
     const char *default_text; /* as it would stand in the file; NULL: 0, false, "" or nothing */
     uint64_t minimum;         /* of numbers, sizes, durations, bytes of text, or records */
     uint64_t maximum;
-    uint64_t count_max;          /* NUMBERS: how many */
+    uint64_t count_max;          /* NUMBERS, TEXTS: how many */
     const char *const *choices;  /* CHOICE: NULL-terminated */
     const char *refers;          /* REFERENCE: what the name is of, such as "poller" */
     const char *default_meaning; /* what stands in where there is no default_text */

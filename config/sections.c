@@ -166,7 +166,7 @@ static int vm_build(struct load *load, const struct schema_record *record,
         .vcpu_cpus_mark = list->mark,
     };
     place_read(load, values, record->mark, &vm->place);
-    return 0;
+    return budget_read(load, &values[VM_BUDGET], &vm->budget);
 }
 
 static int vms_build(struct load *load, const struct schema_value *section,
@@ -209,7 +209,10 @@ static int client_build(struct load *load, const struct schema_record *record,
         if (!client->values)
             return -ENOMEM;
     }
-    return ranges_read(load, &values[CLIENT_RANGES], client);
+    int error = start_read(load, &values[CLIENT_START], client);
+    if (!error)
+        error = budget_read(load, &values[CLIENT_BUDGET], &client->budget);
+    return error ? error : ranges_read(load, &values[CLIENT_RANGES], client);
 }
 
 static void check_client_counts(struct load *load)

@@ -55,6 +55,13 @@ static const char *const range_type_choices[] = {
     NULL,
 };
 
+static const char *const budget_choices[] = {
+    [CONFIG_BUDGET_COUNT] = "count",
+    [CONFIG_BUDGET_DEPRIORITISE] = "deprioritise",
+    [CONFIG_BUDGET_QUARANTINE] = "quarantine",
+    NULL,
+};
+
 #define US UINT64_C(1000)
 #define MS (1000 * US)
 #define S  (1000 * MS)
@@ -145,6 +152,77 @@ static const struct schema_key poller_keys[POLLER_ROWS] = {
          .kind = SCHEMA_BOOL,
          .default_text = "true",
          .help = "any system call of this poller ends the process: it never waits unseen"},
+};
+
+static const struct schema_key budget_keys[BUDGET_ROWS] = {
+    [BUDGET_TIME] = {.name = "time",
+                     .kind = SCHEMA_DURATION,
+                     .default_text = "0ns",
+                     .minimum = 0,
+                     .maximum = 10 * S,
+                     .help = "of its poller, in each period; 0ns: any"},
+    [BUDGET_REQUESTS] = {.name = "requests",
+                         .kind = SCHEMA_NUMBER,
+                         .default_text = "0",
+                         .minimum = 0,
+                         .maximum = CONFIG_BUDGET_MAX,
+                         .help = "in each period; 0: any"},
+    [BUDGET_PERIOD] = {.name = "period",
+                       .kind = SCHEMA_DURATION,
+                       .default_text = "10ms",
+                       .minimum = 100 * US,
+                       .maximum = 10 * S,
+                       .help = "after which it has all of it again"},
+    [BUDGET_ACTION] = {.name = "action",
+                       .kind = SCHEMA_CHOICE,
+                       .default_text = "count",
+                       .choices = budget_choices,
+                       .help = "when it is used up; deprioritise: its requests wait for the next "
+                               "period; quarantine: they are answered for at once"},
+};
+
+static const struct schema_key start_keys[START_ROWS] = {
+    [START_COMMAND] = {.name = "command",
+                       .kind = SCHEMA_TEXTS,
+                       .minimum = 1,
+                       .maximum = CONFIG_WORD_BYTES_MAX,
+                       .count_max = CONFIG_WORDS_MAX,
+                       .default_meaning = "[], it is started by somebody else",
+                       .help = "its program, an absolute path, and the words behind it"},
+    [START_USER] = {.name = "user",
+                    .kind = SCHEMA_TEXT,
+                    .default_text = "",
+                    .minimum = 0,
+                    .maximum = CONFIG_USER_BYTES_MAX,
+                    .help = "whose it is, by name or number, with that user's groups; empty: the "
+                            "server's"},
+    [START_CPU] = {.name = "cpu",
+                   .kind = SCHEMA_CPU,
+                   .default_text = "any",
+                   .minimum = 0,
+                   .maximum = CONFIG_CPU_ANY - 1,
+                   .help = "the CPU it is pinned to; any: all but those of pollers"},
+    [START_ENVIRONMENT] = {.name = "environment",
+                           .kind = SCHEMA_TEXTS,
+                           .minimum = 1,
+                           .maximum = CONFIG_WORD_BYTES_MAX,
+                           .count_max = CONFIG_WORDS_MAX,
+                           .default_meaning = "[]",
+                           .help = "NAME=VALUE, beside PATH, IOREQD_SOCKET, IOREQD_VM and "
+                                   "IOREQD_CLIENT; of the server's it gets nothing else"},
+    [START_RESTART_LIMIT] = {.name = "restart_limit",
+                             .kind = SCHEMA_NUMBER,
+                             .default_text = "5",
+                             .minimum = 0,
+                             .maximum = CONFIG_RESTARTS_MAX,
+                             .help = "restarts within restart_within, then it is left alone and "
+                                     "answered for at once"},
+    [START_RESTART_WITHIN] = {.name = "restart_within",
+                              .kind = SCHEMA_DURATION,
+                              .default_text = "60s",
+                              .minimum = 100 * MS,
+                              .maximum = 3600 * S,
+                              .help = "how long a restart counts"},
 };
 
 static const struct schema_key vm_keys[VM_ROWS] = {
@@ -261,6 +339,12 @@ static const struct schema_key vm_keys[VM_ROWS] = {
                        .maximum = 1 * S,
                        .help = "without a request for so long, its poller waits for one instead of "
                                "polling; 0us: never, for real-time VMs"},
+    [VM_BUDGET] = {.name = "budget",
+                   .kind = SCHEMA_MAPPING,
+                   .fields = budget_keys,
+                   .field_count = BUDGET_ROWS,
+                   .default_meaning = "none",
+                   .help = "what all its requests together may take of its poller"},
 };
 
 static const struct schema_key range_keys[RANGE_ROWS] = {
@@ -334,6 +418,18 @@ static const struct schema_key client_keys[CLIENT_ROWS] = {
                         .kind = SCHEMA_OPTIONS,
                         .default_meaning = "{}",
                         .help = "the device's own keys"},
+    [CLIENT_START] = {.name = "start",
+                      .kind = SCHEMA_MAPPING,
+                      .fields = start_keys,
+                      .field_count = START_ROWS,
+                      .default_meaning = "none",
+                      .help = "how its process is started and restarted; device: process only"},
+    [CLIENT_BUDGET] = {.name = "budget",
+                       .kind = SCHEMA_MAPPING,
+                       .fields = budget_keys,
+                       .field_count = BUDGET_ROWS,
+                       .default_meaning = "none",
+                       .help = "what its requests may take of the poller it lives on"},
 };
 
 const struct schema_key file_keys[FILE_ROWS] = {

@@ -55,6 +55,7 @@ enum vm_row {
     VM_PCI,
     VM_VCPU_CPUS,
     VM_WAIT_AFTER,
+    VM_BUDGET,
     VM_ROWS
 };
 enum client_row {
@@ -65,9 +66,22 @@ enum client_row {
     CLIENT_BROKEN_AFTER,
     CLIENT_RANGES,
     CLIENT_OPTIONS,
+    CLIENT_START,
+    CLIENT_BUDGET,
     CLIENT_ROWS
 };
 enum range_row { RANGE_TYPE, RANGE_FIRST, RANGE_LAST, RANGE_BDF, RANGE_PRIORITY, RANGE_ROWS };
+
+enum start_row {
+    START_COMMAND,
+    START_USER,
+    START_CPU,
+    START_ENVIRONMENT,
+    START_RESTART_LIMIT,
+    START_RESTART_WITHIN,
+    START_ROWS
+};
+enum budget_row { BUDGET_TIME, BUDGET_REQUESTS, BUDGET_PERIOD, BUDGET_ACTION, BUDGET_ROWS };
 
 extern const struct schema_key file_keys[FILE_ROWS];
 

@@ -357,6 +357,8 @@ static const struct command {
     {"client-create-external", "VM CLIENT", 2, 2, client_create_external},
     {"client-destroy", "VM CLIENT", 2, 2, client_destroy},
     {"client-register", "VM CLIENT", 2, 2, command_client_register},
+    {"client-start", "VM CLIENT", 2, 2, command_client_start},
+    {"client-stop", "VM CLIENT", 2, 2, command_client_stop},
     {"client-attach", "VM CLIENT", 2, 2, client_attach},
     {"notify-finish", "VM CLIENT VCPU [VALUE]", 3, 4, notify_finish},
     {"range-add", "VM CLIENT TYPE FIRST LAST [PRIORITY]", 5, 6, range_add},

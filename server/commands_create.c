@@ -106,6 +106,10 @@ struct command_reply command_client_create(const struct call *call)
     if (!config)
         return reply;
     struct config_client from = config->clients[0];
+    if (from.start.command_count > 0) { /* whoever may connect is not thereby this user */
+        config_destroy(config);
+        return command_error(EPERM, "start: processes are started by the configuration file only");
+    }
     int result = create_client(call->context->topology->vms[from.vm], &from);
     reply =
         result == -EBUSY ? command_error(EBUSY, "ports 0xcf8..0xcff are the VM's own (pci: true)")

@@ -42,5 +42,7 @@ struct command_reply command_upcall_assign(const struct call *call);
 struct command_reply command_vm_create(const struct call *call);
 struct command_reply command_client_create(const struct call *call);
 struct command_reply command_client_register(const struct call *call);
+struct command_reply command_client_start(const struct call *call);
+struct command_reply command_client_stop(const struct call *call);
 
 #endif

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The command with which a process becomes a client's device. */
+/* The commands with which a process becomes a client's device, and is started as one. */
 #include "server/commands_internal.h"
 
 #include "clients/channel.h"
+#include "server/launcher.h"
 #include "server/log.h"
 #include "server/registration.h"
 
@@ -52,4 +53,33 @@ struct command_reply command_client_register(const struct call *call)
     log_info("vm %s: client %s: process %d serves it", client->vm->name, client->client.name,
              (int)call->pid);
     return reply;
+}
+
+/* ---- processes of ours ------------------------------------------------------------------- */
+
+static struct command_reply launch_reply(const struct vm_client *client, int result,
+                                         const char *already)
+{
+    if (result == -EINVAL)
+        return command_error(EINVAL,
+                             "the configuration does not say how to start %s; expected a "
+                             "start: command there",
+                             client->client.name);
+    if (result == -EALREADY)
+        return command_error(EALREADY, "the process of %s %s", client->client.name, already);
+    return command_reply_result(result, client->client.name);
+}
+
+struct command_reply command_client_start(const struct call *call)
+{
+    struct command_reply reply;
+    struct vm_client *client = command_find_client(call, &reply);
+    return client ? launch_reply(client, launcher_start_client(client), "runs already") : reply;
+}
+
+struct command_reply command_client_stop(const struct call *call)
+{
+    struct command_reply reply;
+    struct vm_client *client = command_find_client(call, &reply);
+    return client ? launch_reply(client, launcher_stop_client(client), "does not run") : reply;
 }

@@ -4,6 +4,7 @@
 #include "pollers/ticks.h"
 #include "server/descriptor_passing.h"
 #include "server/irqfd.h"
+#include "server/launcher.h"
 #include "server/log.h"
 #include "server/registration.h"
 
@@ -47,6 +48,7 @@ struct connection {
     struct outgoing *queue; /* oldest first */
     uint32_t queue_count;
     bool is_deaf; /* was cut: is told no more */
+    bool may_all; /* else what launcher_allows */
 };
 
 static void drop_outgoing(struct connection *connection)
@@ -254,6 +256,10 @@ static struct command_reply run_line(struct connection *connection)
 {
     if (connection->passed_too_many)
         return command_error(EINVAL, "at most one descriptor may come with a line");
+    const struct launcher *launcher = connection->connections->context.topology->launcher;
+    if (!connection->may_all && !launcher_allows(launcher, connection->pid, connection->line))
+        return command_error(EPERM, "a process that ioreqd started may only serve its own client; "
+                                    "for the rest see server: allowed_uids");
     return command_run(&connection->connections->context, connection->line, connection->pid,
                        connection->passed);
 }
@@ -336,7 +342,7 @@ static bool make_room(struct connections *connections)
     return oldest != NULL;
 }
 
-void connection_open(struct connections *connections, int descriptor, pid_t pid)
+void connection_open(struct connections *connections, int descriptor, pid_t pid, bool may_all)
 {
     if (connections->count == CONNECTIONS_MAX && !make_room(connections)) {
         connection_refuse(descriptor, EUSERS, "too many connections");
@@ -354,6 +360,7 @@ void connection_open(struct connections *connections, int descriptor, pid_t pid)
     connection->line = line;
     connection->descriptor = descriptor;
     connection->pid = pid;
+    connection->may_all = may_all;
     connection->since_ticks = ticks_now();
     connection->reply.descriptor = -1;
     connection->passed = -1;

@@ -33,8 +33,9 @@ struct connections {
     bool keep_vms; /* at the end of the server: a connection that ends leaves its VM alone */
 };
 
-/* Takes descriptor, which it closes at the end, also when there is no place or memory. */
-void connection_open(struct connections *connections, int descriptor, pid_t pid);
+/* Takes descriptor, which it closes at the end, also when there is no place or memory. !may_all: a
+ * process of the launcher's, which may say what launcher_allows. */
+void connection_open(struct connections *connections, int descriptor, pid_t pid, bool may_all);
 
 /* Every few milliseconds: asks again for the replies that were pending, and serves the peers that
  * ended their own direction. */

@@ -3,6 +3,7 @@
 
 #include "server/event_loop.h"
 #include "server/events.h"
+#include "server/launcher.h"
 #include "server/listener.h"
 #include "server/log.h"
 #include "server/registration.h"
@@ -62,6 +63,7 @@ static void timer_ready(void *context, uint32_t events)
     services_pump(control->topology);
     topology_poll(control->topology);
     registrations_poll(control->topology);
+    launcher_poll(control->topology->launcher);
     listener_poll(control->listener);
     if (++control->tick_count % TICKS_PER_SECOND != 0)
         return;
@@ -129,6 +131,9 @@ static int control_start(struct control *control, const struct config *config)
 {
     int result = control_listen(control, &config->server);
     if (result == 0)
+        result = launcher_create(control->loop, config->server.socket, control->topology,
+                                 &control->topology->launcher);
+    if (result == 0)
         result = watch_signals_and_timer(control);
     if (result == 0)
         result = topology_populate(control->topology, config);
@@ -164,8 +169,11 @@ int control_run(struct topology *topology, const struct config *config,
         int settled = topology_settle(topology);
         result = result < 0 ? result : settled;
     }
+    launcher_stop(topology->launcher); /* they could answer until here */
     services_close(topology);
     listener_destroy(control.listener);
+    launcher_destroy(topology->launcher);
+    topology->launcher = NULL;
     reload_fini(&control.reload);
     if (control.signal_descriptor >= 0)
         close(control.signal_descriptor);

@@ -2,6 +2,7 @@
 #include "server/listener.h"
 
 #include "server/connection.h"
+#include "server/launcher.h"
 #include "server/log.h"
 
 #include <errno.h>
@@ -27,6 +28,7 @@ struct listener {
     struct sockaddr_un address;
 };
 
+/* Whoever may say anything. */
 static bool is_allowed(const struct listener *listener, uid_t uid)
 {
     const struct config_server *server = listener->server;
@@ -46,13 +48,15 @@ static void take_peer(struct listener *listener, int descriptor)
         close(descriptor);
         return;
     }
-    if (!is_allowed(listener, peer.uid)) {
+    bool is_allowed_all = is_allowed(listener, peer.uid);
+    if (!is_allowed_all &&
+        !launcher_knows(listener->connections.context.topology->launcher, peer.pid)) {
         log_warning("refused user %u (pid %d); add it to server: allowed_uids to let it in",
                     (unsigned)peer.uid, (int)peer.pid);
         connection_refuse(descriptor, EPERM, "this user is not allowed; see server: allowed_uids");
         return;
     }
-    connection_open(&listener->connections, descriptor, peer.pid);
+    connection_open(&listener->connections, descriptor, peer.pid, is_allowed_all);
 }
 
 static void listener_ready(void *context, uint32_t events)

@@ -240,6 +240,21 @@ static void process_ready(void *context, uint32_t events)
     end(registration, false);
 }
 
+void registration_process_ended(struct vm_client *client, pid_t pid)
+{
+    if (client->registration && client->registration->pid == pid)
+        process_ready(client->registration, 0);
+}
+
+void registration_give_up(struct vm_client *client)
+{
+    if (client->registration)
+        return;
+    if (run((struct port_change){.client = client, .is_final = true}, detach) < 0)
+        log_error("vm %s: client %s: its poller does not answer; what waits for a process waits on",
+                  client->vm->name, client->client.name);
+}
+
 int registration_watch(struct registration *registration, struct event_loop *loop)
 {
     if (registration->process_descriptor < 0)

@@ -48,6 +48,13 @@ int registration_watch(struct registration *registration, struct event_loop *loo
  * registration. at_exit: pollers that are parked for good are not asked. */
 void registration_end(struct registration *registration, bool at_exit);
 
+/* The process of that pid has ended: so has its registration, if it has one with client. */
+void registration_process_ended(struct vm_client *client, pid_t pid);
+
+/* Nobody serves client, and nobody will: what waits for a successor is settled by the policy, and what
+ * comes is answered at once. */
+void registration_give_up(struct vm_client *client);
+
 /* Before its client goes: ends it, if there is one, and tells its connection; whatever waits for a
  * successor is settled, and the poller forgets the client. -ETIMEDOUT, -EINPROGRESS. */
 int registration_remove_client(struct vm_client *client);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "server/reload.h"
 
+#include "server/launcher.h"
 #include "server/log.h"
 #include "server/service.h"
 #include "server/vm_client.h"
@@ -251,6 +252,14 @@ static void remove_rest(struct reload *reload, const struct plan *plan)
     }
 }
 
+/* A client that was kept: how its process is started may have changed. */
+static void set_launch(const struct reload *reload, const struct config *next, size_t index)
+{
+    const struct config_client *to = &next->clients[index];
+    const struct vm *vm = topology_find_vm(reload->topology, next->vms[to->vm].name);
+    launcher_set(reload->topology->launcher, topology_find_client(vm, to->name), &to->start);
+}
+
 static int apply(struct reload *reload, const struct config *next)
 {
     struct plan plan;
@@ -271,6 +280,8 @@ static int apply(struct reload *reload, const struct config *next)
         for (size_t i = 0; i < next->client_count; i++)
             if (plan.clients[i].added)
                 service_open(plan.clients[i].added);
+            else
+                set_launch(reload, next, i);
         for (size_t i = 0; i < next->vm_count; i++) {
             struct vm *vm = topology_find_vm(reload->topology, next->vms[i].name);
             if (vm->state == VM_STOPPED)

@@ -6,6 +6,7 @@
 #include "pollers/ticks.h"
 #include "server/ioeventfd.h"
 #include "server/irqfd.h"
+#include "server/launcher.h"
 #include "server/log.h"
 #include "server/registration.h"
 #include "server/report.h"
@@ -208,6 +209,15 @@ static void report_process(const struct vm_client *client, struct report *object
     report_add_number(object, "asked_again", counter_read(&port->asked_again));
     report_add_number(object, "failed", counter_read(&port->failed));
     report_add_number(object, "quarantines", counter_read(&port->quarantines));
+    if (!client->launch)
+        return;
+    struct launch_figures launch = launch_figures(client->launch);
+    struct report *start = report_add_object(object, "start");
+    report_add_text(start, "state", launch.state);
+    report_add_number(start, "pid", (uint64_t)launch.pid);
+    report_add_number(start, "starts", launch.starts);
+    report_add_number(start, "restarts", launch.restarts);
+    report_add_number(start, "restart_limit", launch.limit);
 }
 
 static void report_client(const struct topology *topology, const struct vm *vm,
@@ -343,6 +353,11 @@ static void print_process(const struct vm_client *client, FILE *out)
         fprintf(out, ", refused: %llu", (unsigned long long)counter_read(&port->refused));
     if (port && counter_read(&port->quarantines))
         fprintf(out, ", quarantines: %llu", (unsigned long long)counter_read(&port->quarantines));
+    if (client->launch) {
+        struct launch_figures launch = launch_figures(client->launch);
+        fprintf(out, ", start: %s, restarts: %llu of %llu", launch.state,
+                (unsigned long long)launch.restarts, (unsigned long long)launch.limit);
+    }
     if (port)
         fputc('\n', out);
     if (late_count(client))

@@ -8,6 +8,7 @@
 #include "pollers/ticks.h"
 #include "server/completion.h"
 #include "server/device_options.h"
+#include "server/launcher.h"
 #include "server/log.h"
 #include "server/sandbox.h"
 #include "server/service.h"
@@ -135,6 +136,8 @@ int topology_create_client(struct vm *vm, const struct config_client *from, stru
     int result = vm_client_create(vm, &options, client);
     if (result < 0)
         log_error("vm %s: client %s: %s", vm->name, from->name, strerror(-result));
+    else
+        launcher_set(vm->topology->launcher, *client, &from->start); /* its failure is told */
     return result;
 }
 

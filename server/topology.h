@@ -33,6 +33,7 @@ struct notifier;
 struct notifier_port;
 struct poller_wait;
 struct sandbox;
+struct launcher;
 
 struct topology_poller {
     char name[CLIENT_NAME_MAX + 1];
@@ -58,6 +59,7 @@ struct topology {
     size_t poller_count;
     struct notifier *notifier;        /* its thread runs while the pollers do */
     struct completion *completion;    /* NULL: the notifier's thread tells (tests) */
+    struct launcher *launcher;        /* control's; NULL: no processes are started */
     struct vm *vms[TOPOLOGY_VMS_MAX]; /* [vm_count] */
     size_t vm_count;
     uint64_t settle_ns; /* what a client gets at the end, see topology_settle */

@@ -3,6 +3,7 @@
 #include "server/topology.h"
 
 #include "clients/process_port.h"
+#include "server/launcher.h"
 #include "server/stream.h"
 
 #include <limits.h>
@@ -180,4 +181,5 @@ void topology_check(struct config *config, const struct placement *placement,
     if (config->problem_count == 0) /* else a VM's poller may not be known */
         check_waits(config);
     check_clients(config);
+    launcher_check(config, placement_machine(placement));
 }

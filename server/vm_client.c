@@ -8,6 +8,7 @@
 #include "pollers/memory.h"
 #include "pollers/ticks.h"
 #include "server/ioeventfd.h"
+#include "server/launcher.h"
 #include "server/registration.h"
 #include "server/service.h"
 #include "server/topology.h"
@@ -287,8 +288,10 @@ int vm_client_destroy(struct vm_client *client)
     atomic_store_explicit(&client->is_destroying, true, memory_order_release);
     if (client->client.external)
         settle_external(client);
-    if (client->client.process)
+    if (client->client.process) {
+        launcher_remove(client);
         result = registration_remove_client(client);
+    }
     if (client->client.inbox)
         result = drain_inbox(client);
     if (result == 0 && client->client.deadline_ticks)

@@ -27,6 +27,7 @@
 #define VM_PRIORITY_DOORBELL UINT32_MAX
 
 struct histogram;
+struct launch;
 struct registration;
 struct stream;
 
@@ -62,6 +63,7 @@ struct vm_client {
     /* Of a client whose device is another process. */
     struct registration *registration; /* NULL: nobody serves it */
     uint32_t epoch;                    /* of the last incarnation; 0: there was none */
+    struct launch *launch;             /* NULL: its process is not ours to start */
     /* By events.c. */
     uint64_t errors_seen;
     uint64_t late_seen;

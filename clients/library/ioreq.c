@@ -53,6 +53,12 @@ static bool is_name(const char *name)
            strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_-") == length;
 }
 
+static const char *socket_or_default(const char *socket_path)
+{
+    const char *path = socket_path ? socket_path : secure_getenv("IOREQD_SOCKET");
+    return path ? path : IOREQ_DEFAULT_SOCKET;
+}
+
 static int refuse_names(const char *vm, const char *name)
 {
     if (is_name(vm) && is_name(name))
@@ -102,11 +108,12 @@ EXPORT int ioreq_register(const char *socket_path, const char *vm, const char *n
 {
     *client = NULL;
     last_error[0] = '\0';
+    vm = vm ? vm : secure_getenv("IOREQD_VM");
+    name = name ? name : secure_getenv("IOREQD_CLIENT");
     int result = refuse_names(vm, name);
     if (result < 0)
         return result;
-    if (!socket_path)
-        socket_path = IOREQ_DEFAULT_SOCKET;
+    socket_path = socket_or_default(socket_path);
     char line[64];
     int descriptors[SESSION_DESCRIPTORS];
     snprintf(line, sizeof(line), "client-register %s %s", vm, name);
@@ -181,8 +188,7 @@ EXPORT int ioreq_create(const char *socket_path, const char *vm, const char *nam
 {
     *client = NULL;
     last_error[0] = '\0';
-    if (!socket_path)
-        socket_path = IOREQ_DEFAULT_SOCKET;
+    socket_path = socket_or_default(socket_path);
     int result = refuse_names(vm, name);
     if (result < 0)
         return result;
