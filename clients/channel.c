@@ -37,6 +37,7 @@ static void write_beginning(struct channel *channel, struct channel_answers *ans
     channel->requests->version = CHANNEL_VERSION;
     channel->requests->epoch = channel->epoch;
     atomic_init(&channel->requests->life, CHANNEL_ALIVE);
+    atomic_init(&channel->requests->resets, channel->resets);
     atomic_init(&channel->requests->answers_read, CHANNEL_FIRST);
     atomic_init(&answers->requests_taken, CHANNEL_FIRST);
     for (uint64_t number = CHANNEL_FIRST; number < CHANNEL_FIRST + CHANNEL_CAPACITY; number++) {
@@ -76,6 +77,7 @@ int channel_open(uint32_t epoch, struct channel **channel)
         return -ENOMEM;
     assert(epoch != 0);
     created->epoch = epoch;
+    created->resets = 1;
     created->requests_descriptor = created->answers_descriptor = -1;
     created->pushed = created->taken_seen = created->answers_read = CHANNEL_FIRST;
     int result = open_memories(created);

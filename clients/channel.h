@@ -55,7 +55,8 @@ struct channel_request {
     uint8_t type, direction;
     uint32_t epoch;
     uint8_t size_bytes;
-    uint8_t zero[3];
+    uint8_t zero;
+    uint16_t resets; /* the lower half of channel_requests.resets when it was pushed */
     _Atomic uint64_t turn; /* the request's number once it is there */
 };
 static_assert(sizeof(struct channel_request) == 64, "a request is one cache line");
@@ -65,6 +66,7 @@ struct channel_requests {
     alignas(CHANNEL_ALIGN_BYTES) uint32_t version;
     uint32_t epoch;                                             /* which incarnation; never 0 */
     _Atomic uint32_t life;                                      /* enum channel_life */
+    _Atomic uint32_t resets; /* of the VM, since the channel was opened; the first has number 2 */
     alignas(CHANNEL_ALIGN_BYTES) _Atomic uint64_t answers_read; /* a number, as the next two */
     alignas(CHANNEL_ALIGN_BYTES) struct channel_request cells[CHANNEL_CAPACITY];
 };
@@ -102,6 +104,7 @@ struct channel {
     uint64_t taken_seen;   /* of them, as the process said last */
     uint64_t answers_read; /* published by channel_release */
     uint32_t epoch;
+    uint32_t resets;
     int requests_descriptor;
     int answers_descriptor;
 };
@@ -155,6 +158,7 @@ static inline uint64_t channel_push(struct channel *channel, const struct reques
     cell->direction = request->direction;
     cell->size_bytes = request->size_bytes;
     cell->epoch = channel->epoch;
+    cell->resets = (uint16_t)channel->resets;
     channel->pushed = number + 1;
     /* release: channel_peer_has_request acquires it and with it the cell */
     atomic_store_explicit(&cell->turn, number, memory_order_release);
@@ -206,6 +210,13 @@ static inline bool channel_is_leaving(const struct channel *channel)
 {
     /* relaxed: read once, when it has gone */
     return atomic_load_explicit(&channel->answers->is_leaving, memory_order_relaxed) == 1;
+}
+
+/* The VM was reset: what is pushed from now on is of after it. Release: pairs with
+ * channel_peer_resets. */
+static inline void channel_tell_reset(struct channel *channel)
+{
+    atomic_store_explicit(&channel->requests->resets, ++channel->resets, memory_order_release);
 }
 
 /* Tells the process that nobody listens any more. Release: pairs with channel_peer_is_alive. */

@@ -33,6 +33,12 @@ static inline bool channel_peer_is_alive(const struct channel_peer *peer)
     return atomic_load_explicit(&peer->requests->life, memory_order_acquire) == CHANNEL_ALIVE;
 }
 
+/* How often the VM was reset, and 1. Acquire: pairs with channel_tell_reset. */
+static inline uint32_t channel_peer_resets(const struct channel_peer *peer)
+{
+    return atomic_load_explicit(&peer->requests->resets, memory_order_acquire);
+}
+
 static inline bool channel_peer_has_request(struct channel_peer *peer)
 {
     /* acquires the release in channel_push */

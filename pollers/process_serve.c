@@ -272,6 +272,12 @@ void process_attach(struct page *page, struct client *client, struct channel *ch
     }
 }
 
+void process_tell_reset(struct client *client)
+{
+    if (client->process->channel)
+        channel_tell_reset(client->process->channel);
+}
+
 /* The dead one may have said what it took; if it lied, it took all. */
 static void sort_holds(struct page *page, struct client *client)
 {

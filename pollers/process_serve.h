@@ -45,6 +45,9 @@ void process_miss(struct page *page, struct client *client, uint32_t slot_index)
 void process_attach(struct page *page, struct client *client, struct channel *channel,
                     struct notifier_port *notifier_port, uint32_t wake_signal);
 
+/* The VM was reset, and what was in flight is settled: the process, if there is one, is told. */
+void process_tell_reset(struct client *client);
+
 /* Nobody serves. What the process answered is taken; is_final: nobody else will come, so that all the
  * rest is settled by the policy; otherwise as the policy says of a death. The channel is not looked
  * at any more. */

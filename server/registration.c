@@ -160,6 +160,12 @@ pid_t registration_pid(const struct registration *registration)
     return registration ? registration->pid : 0;
 }
 
+void registration_wake(const struct registration *registration)
+{
+    if (registration)
+        eventfd_write(registration->wake_descriptor, 1); /* full: it has not looked yet */
+}
+
 /* ---- the end ----------------------------------------------------------------------------- */
 
 /* Tells the connection, which forgets us, and is closed by and by. */

@@ -48,6 +48,9 @@ int registration_watch(struct registration *registration, struct event_loop *loo
  * registration. at_exit: pollers that are parked for good are not asked. */
 void registration_end(struct registration *registration, bool at_exit);
 
+/* Wakes its process, if it sleeps, to look at what it was told. NULL does nothing. */
+void registration_wake(const struct registration *registration);
+
 /* The process of that pid has ended: so has its registration, if it has one with client. */
 void registration_process_ended(struct vm_client *client, pid_t pid);
 

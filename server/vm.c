@@ -2,12 +2,14 @@
 #include "server/vm.h"
 
 #include "pollers/memory.h"
+#include "pollers/process_serve.h"
 #include "pollers/ticks.h"
 #include "server/arrival.h"
 #include "server/completion.h"
 #include "server/ioeventfd.h"
 #include "server/irqfd.h"
 #include "server/log.h"
+#include "server/registration.h"
 #include "server/residence.h"
 #include "server/topology.h"
 #include "server/vm_client.h"
@@ -66,8 +68,10 @@ static void end_clearing(void *context)
 
 static void reset_device(void *context)
 {
-    struct device *device = ((struct client *)context)->device;
-    device->ops->reset(device);
+    struct client *client = context;
+    client->device->ops->reset(client->device);
+    if (client->process)
+        process_tell_reset(client);
 }
 
 /* ---- life -------------------------------------------------------------------------------- */
@@ -219,6 +223,7 @@ static int reset_devices(struct vm *vm)
         struct vm_client *client = vm->clients[i];
         if (client->client.device && client->client.device->ops->reset)
             result = call_device(vm, client->poller, reset_device, &client->client);
+        registration_wake(client->registration);
     }
     return result;
 }

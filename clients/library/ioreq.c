@@ -281,6 +281,7 @@ EXPORT int ioreq_try_receive(struct ioreq_client *client, struct ioreq_request *
     if (!channel_peer_take(&client->peer, &taken))
         return -EAGAIN;
     disarm(client);
+    uint32_t resets = channel_peer_resets(&client->peer);
     *request = (struct ioreq_request){
         .token = taken.token,
         .address = taken.address,
@@ -292,8 +293,15 @@ EXPORT int ioreq_try_receive(struct ioreq_client *client, struct ioreq_request *
         .type = taken.type,
         .direction = taken.direction,
         .size_bytes = taken.size_bytes,
+        /* It knows the lower half; there were fewer resets since. */
+        .resets = resets - (uint16_t)((uint16_t)resets - taken.resets),
     };
     return 0;
+}
+
+EXPORT uint32_t ioreq_resets(const struct ioreq_client *client)
+{
+    return channel_peer_resets(&client->peer);
 }
 
 EXPORT int ioreq_descriptor(const struct ioreq_client *client)

@@ -61,6 +61,7 @@ struct ioreq_request {
     uint32_t type;        /* enum ioreq_type */
     uint32_t direction;   /* enum ioreq_direction */
     uint32_t size_bytes;  /* 1, 2, 4; MMIO and WP: 8, too */
+    uint32_t resets;      /* as ioreq_resets when the guest made it */
 };
 
 /* Addresses, both ends inclusive. */
@@ -116,6 +117,15 @@ int ioreq_descriptor(const struct ioreq_client *client);
 
 /* 0: the descriptor tells the next request. -EAGAIN: there is one now, receive it. */
 int ioreq_arm(struct ioreq_client *client);
+
+/*
+ * 1 at first, and one more with each reset of the VM (a requester that comes anew is one). A device
+ * whose registers have a power-on state looks at each request: if `resets` differs from that of the
+ * request before, it puts them there first. What a reset settled may still be received, before the first
+ * request of after it; its answer is refused. A reset wakes ioreq_descriptor, for devices that have
+ * more to do.
+ */
+uint32_t ioreq_resets(const struct ioreq_client *client);
 
 /*
  * Answers the request of that token: value, cut to the size of the access, for a read; for a write it

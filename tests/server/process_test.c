@@ -567,6 +567,49 @@ static void four_requests_are_outstanding_at_once(void **state)
     requester_detach(requester);
 }
 
+static void process_is_told_of_a_reset(void **state)
+{
+    (void)state;
+    struct requester *requester = daemon_attach(&ioreqd, "guest");
+    struct ioreq_client *client;
+    struct ioreq_request request;
+    struct asking asking;
+    char error[SESSION_ERROR_BYTES];
+    assert_int_equal(ioreq_register(ioreqd.socket, "guest", "patient", &client), 0);
+    assert_int_equal(ioreq_resets(client), 1);
+    assert_int_equal(ioreq_arm(client), 0);
+    assert_int_equal(session_command(ioreqd.socket, "vm-reset guest", error), 0);
+    struct pollfd entry = {.fd = ioreq_descriptor(client), .events = POLLIN};
+    assert_int_equal(poll(&entry, 1, 10000), 1);
+    assert_int_equal(ioreq_resets(client), 2);
+    assert_int_equal(ioreq_try_receive(client, &request), -EAGAIN);
+    ask(&asking, requester, 0, PATIENT);
+    assert_int_equal(ioreq_receive(client, &request, OUTSIDE_WAIT_NS, 0), 0);
+    assert_int_equal(request.resets, 2);
+    uint64_t before = request.token;
+    assert_int_equal(session_command(ioreqd.socket, "vm-reset guest", error), 0);
+    assert_int_equal(answer_to(&asking), UINT64_MAX);
+    /* One that nobody takes until the next reset has settled it. */
+    ask(&asking, requester, 0, PATIENT + 8);
+    wait_for_processing(1);
+    assert_int_equal(session_command(ioreqd.socket, "vm-reset guest", error), 0);
+    assert_int_equal(answer_to(&asking), UINT64_MAX);
+    ask(&asking, requester, 0, PATIENT + 16);
+    assert_int_equal(ioreq_receive(client, &request, OUTSIDE_WAIT_NS, 0), 0);
+    assert_int_equal(request.offset, 8);
+    assert_int_equal(request.resets, 3);
+    assert_int_equal(ioreq_answer(client, request.token, 1), 0);
+    assert_int_equal(ioreq_answer(client, before, 1), 0);
+    assert_int_equal(ioreq_receive(client, &request, OUTSIDE_WAIT_NS, 0), 0);
+    assert_int_equal(request.offset, 16);
+    assert_int_equal(request.resets, 4);
+    assert_int_equal(ioreq_answer(client, request.token, 5), 0);
+    assert_int_equal(answer_to(&asking), 5);
+    assert_int_equal(number("patient", "refused"), 2);
+    ioreq_close(client);
+    requester_detach(requester);
+}
+
 static void ranges_come_and_go_at_run_time(void **state)
 {
     (void)state;
@@ -682,6 +725,7 @@ int main(void)
         TEST(process_serves_a_client),
         TEST(process_serves_in_an_event_loop),
         TEST(four_requests_are_outstanding_at_once),
+        TEST(process_is_told_of_a_reset),
         TEST(ranges_come_and_go_at_run_time),
         TEST(row38_client_goes_with_a_request_in_flight),
         TEST(processes_see_the_end_of_the_server),
