@@ -166,11 +166,12 @@ struct config_server {
 
 struct config_poller {
     const char *name;
-    uint32_t cpu;           /* or CONFIG_CPU_ANY */
-    enum config_idle idle;  /* default spin */
-    uint32_t idle_spins;    /* empty sweeps before it yields or sleeps; 0, if not given: by idle */
-    uint64_t idle_sleep_ns; /* idle: sleep - how long one sleep is; default 50 us, 1 us..10 ms */
-    bool sandbox;           /* kill the process on any system call of this poller; default true */
+    uint32_t cpu;            /* or CONFIG_CPU_ANY */
+    enum config_idle idle;   /* default spin */
+    uint32_t idle_spins;     /* empty sweeps before it yields or sleeps; 0, if not given: by idle */
+    uint64_t idle_sleep_ns;  /* idle: sleep - how long one sleep is; default 50 us, 1 us..10 ms */
+    bool sandbox;            /* kill the process on any system call of this poller; default true */
+    uint64_t stuck_after_ns; /* without a round, then it is told of; default 1 s, 20 ms..60 s */
     struct config_mark mark;
     struct config_mark cpu_mark;
     struct config_mark sandbox_mark;

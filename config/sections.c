@@ -128,6 +128,7 @@ static int pollers_build(struct load *load, const struct schema_value *section)
             .idle_spins = (uint32_t)values[POLLER_IDLE_SPINS].number,
             .idle_sleep_ns = values[POLLER_IDLE_SLEEP].number,
             .sandbox = values[POLLER_SANDBOX].number != 0,
+            .stuck_after_ns = values[POLLER_STUCK_AFTER].number,
             .mark = section->records[i].mark,
             .cpu_mark = values[POLLER_CPU].mark,
             .sandbox_mark = values[POLLER_SANDBOX].mark,

@@ -152,6 +152,13 @@ static const struct schema_key poller_keys[POLLER_ROWS] = {
          .kind = SCHEMA_BOOL,
          .default_text = "true",
          .help = "any system call of this poller ends the process: it never waits unseen"},
+    [POLLER_STUCK_AFTER] = {.name = "stuck_after",
+                            .kind = SCHEMA_DURATION,
+                            .default_text = "1s",
+                            .minimum = 20 * MS,
+                            .maximum = 60 * S,
+                            .help = "without a round, in a device or without its CPU; then the log "
+                                    "says where it is"},
 };
 
 static const struct schema_key budget_keys[BUDGET_ROWS] = {

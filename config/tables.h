@@ -33,6 +33,7 @@ enum poller_row {
     POLLER_IDLE_SPINS,
     POLLER_IDLE_SLEEP,
     POLLER_SANDBOX,
+    POLLER_STUCK_AFTER,
     POLLER_ROWS
 };
 enum vm_row {

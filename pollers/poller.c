@@ -300,5 +300,16 @@ struct poller_figures poller_figures(const struct poller *poller)
         .busy_ticks = counter_read(&poller->busy_ticks),
         .requests = counter_read(&poller->requests),
         .waits = counter_read(&poller->waits),
+        .asked = atomic_load_explicit(&poller->asked, memory_order_relaxed),
     };
+}
+
+uint64_t poller_cpu_ns(const struct poller *poller)
+{
+    clockid_t clock;
+    struct timespec used;
+    if (poller_is_gone(poller) || pthread_getcpuclockid(poller->thread, &clock) != 0 ||
+        clock_gettime(clock, &used) < 0)
+        return 0;
+    return (uint64_t)used.tv_sec * 1000000000u + (uint64_t)used.tv_nsec;
 }

@@ -136,7 +136,12 @@ struct poller_figures {
     uint64_t busy_ticks; /* spent on requests since the start */
     uint64_t requests;
     uint64_t waits; /* for upcalls */
+    const struct client
+        *asked; /* whose device it is calling now: a name, not to be followed; or NULL */
 };
 struct poller_figures poller_figures(const struct poller *poller);
+
+/* What its thread has had of a CPU; 0: there is no thread. Any thread. */
+uint64_t poller_cpu_ns(const struct poller *poller);
 
 #endif

@@ -47,6 +47,12 @@ static void note_error(struct client *client)
         atomic_store_explicit(&client->is_broken, true, memory_order_relaxed);
 }
 
+/* For whoever wonders where this poller is. Relaxed: nobody orders anything by it. */
+static inline void note_asked(struct poller *poller, const struct client *client)
+{
+    atomic_store_explicit(&poller->asked, client, memory_order_relaxed);
+}
+
 /* What the device answers; all-ones if it fails. */
 static inline uint64_t ask_device(struct client *client, struct request *request)
 {
@@ -164,8 +170,10 @@ static inline uint32_t handle_here(struct poller *poller, struct page *page, str
         slot_record_close(record, ticket);
         return 0;
     }
+    note_asked(poller, client);
     page_answer(page, request->vcpu, ticket, ask_device(client, request), true);
     note_answered(poller, client, request);
+    note_asked(poller, NULL);
     return 1;
 }
 
@@ -291,9 +299,11 @@ static uint32_t drain_inbox(struct poller *poller, const struct poller_inbox *du
         if (unlikely(slot_record_word(record) != entry.ticket))
             continue; /* settled by a reset or a shutdown while it waited here */
         uint64_t begin = ticks_now();
+        note_asked(poller, duty->client);
         page_settle_inline(duty->page, entry.request.vcpu, entry.ticket,
                            ask_device(duty->client, &entry.request));
         note_answered(poller, duty->client, &entry.request);
+        note_asked(poller, NULL);
         note_busy(poller, begin);
     }
     return work;

@@ -72,7 +72,7 @@ static bool pollers_are_same(struct config *next, const struct config *first)
         const struct config_poller *a = &next->pollers[i], *b = &first->pollers[i];
         same = text_is_same(a->name, b->name) && a->cpu == b->cpu && a->idle == b->idle &&
                a->idle_spins == b->idle_spins && a->idle_sleep_ns == b->idle_sleep_ns &&
-               a->sandbox == b->sandbox;
+               a->sandbox == b->sandbox && a->stuck_after_ns == b->stuck_after_ns;
     }
     if (!same)
         config_report(next, next->pollers[0].mark,

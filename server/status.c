@@ -169,6 +169,10 @@ static void report_pollers(struct topology *topology, struct report *array)
         report_add_number(object, "sweeps", status.sweeps);
         report_add_number(object, "requests", status.requests);
         report_add_real(object, "busy", status.busy_share);
+        report_add_bool(object, "stuck", poller->watch.is_stuck);
+        report_add_text(object, "stuck_in", poller->watch.place);
+        report_add_number(object, "stucks", poller->watch.stuck_count);
+        report_add_number(object, "longest_gap_ns", poller->watch.longest_gap_ns);
     }
 }
 
@@ -283,6 +287,11 @@ static void print_pollers(struct topology *topology, FILE *out)
                 (unsigned long long)poller->faults);
         if (!status.is_resident)
             fprintf(out, "  some of its memory lies on another NUMA node, or is not locked\n");
+        if (poller->watch.stuck_count)
+            fprintf(out, "  stuck %s%s, %llu times; longest gap: %llu ms\n",
+                    poller->watch.is_stuck ? "now, " : "before, last ", poller->watch.place,
+                    (unsigned long long)poller->watch.stuck_count,
+                    (unsigned long long)(poller->watch.longest_gap_ns / 1000000));
     }
 }
 

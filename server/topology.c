@@ -52,6 +52,7 @@ static int build_pollers(struct topology *topology, const struct config *config,
         snprintf(poller->name, sizeof(poller->name), "%s", from->name);
         poller->idle = (enum poller_idle)from->idle;
         poller->cpu = topology->plan->seats[i].cpu;
+        poller->watch.stuck_after_ns = from->stuck_after_ns;
         topology->poller_count++;
         build_wait(poller, config, i);
         bool calls_ring = notify == CONFIG_NOTIFY_SUBMIT || poller->wait;

@@ -27,6 +27,7 @@
 #include "server/machine_facts.h"
 #include "server/thread_plan.h"
 #include "server/vm.h"
+#include "server/watchdog.h"
 
 struct completion;
 struct notifier;
@@ -47,6 +48,7 @@ struct topology_poller {
     uint64_t last_ticks;
     uint64_t faults;      /* page faults since it began to poll, as of topology_look_at_faults */
     uint64_t faults_seen; /* by events.c */
+    struct watch watch;
 };
 
 #define TOPOLOGY_VMS_MAX      64u

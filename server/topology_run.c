@@ -188,6 +188,7 @@ void topology_poll(struct topology *topology)
         vm_clear_poll(topology->vms[i]);
         vm_source_poll(topology->vms[i]);
     }
+    watchdog_look(topology, ticks_now());
 }
 
 void topology_tick(struct topology *topology)
