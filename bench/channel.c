@@ -198,11 +198,12 @@ static int set_up(struct question *question, const struct bench_options *options
     question->page = memory_allocate(sizeof(*question->page), node);
     question->recorded = memory_allocate(sizeof(*question->recorded), node);
     question->client.latency = question->recorded;
+    char reason[SOURCE_REASON_BYTES];
     int result = question->page && question->recorded ? 0 : -ENOMEM;
     if (result == 0)
         result = router_create(&range, 1, node, &question->router, NULL);
     if (result == 0)
-        result = source_memfd_open(&question->source);
+        result = page_source_open(&question->source, &source_memfd, NULL, NULL, reason);
     if (result == 0)
         result = poller_create(&sweeping, &question->sweeping);
     if (result == 0)
@@ -225,8 +226,7 @@ static void tear_down(struct question *question)
     channel_close(question->channel);
     poller_destroy(question->sweeping);
     router_destroy(question->router);
-    if (question->source.slots)
-        source_memfd_close(&question->source);
+    page_source_close(&question->source);
     if (question->recorded)
         memory_free(question->recorded, sizeof(*question->recorded));
     if (question->page)

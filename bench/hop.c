@@ -247,6 +247,7 @@ static int build_client(struct hop *hop, uint32_t device_cpu)
 
 static int set_up(struct hop *hop, const struct bench_options *options)
 {
+    char reason[SOURCE_REASON_BYTES];
     int node = memory_node_of_cpu(options->requester_cpu);
     const struct router_range range = {RANGE_FIRST, RANGE_LAST, &hop->client, REQUEST_MMIO, 0, 0};
     /* The requester looks only between two rounds, so a round is to be one sweep: with SPIN it would
@@ -259,7 +260,7 @@ static int set_up(struct hop *hop, const struct bench_options *options)
     if (result == 0)
         result = router_create(&range, 1, node, &hop->router, NULL);
     if (result == 0)
-        result = source_memfd_open(&hop->source);
+        result = page_source_open(&hop->source, &source_memfd, NULL, NULL, reason);
     if (result == 0)
         result = poller_create(&sweeping, &hop->sweeping);
     if (result == 0)
@@ -284,8 +285,7 @@ static void tear_down(struct hop *hop)
     poller_destroy(hop->sweeping);
     poller_destroy(hop->other);
     router_destroy(hop->router);
-    if (hop->source.slots)
-        source_memfd_close(&hop->source);
+    page_source_close(&hop->source);
     if (hop->inbox)
         memory_free(hop->inbox, inbox_size_bytes(INBOX_CAPACITY));
     if (hop->recorded)

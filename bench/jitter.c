@@ -105,13 +105,14 @@ static void run_block(struct jitter *jitter, enum loop loop)
 
 static int set_up(struct jitter *jitter, const struct bench_options *options)
 {
+    char reason[SOURCE_REASON_BYTES];
     int node = memory_node_of_cpu(options->poller_cpu);
     jitter->page = memory_allocate(sizeof(*jitter->page), node);
     if (!jitter->page)
         return -ENOMEM;
     int result = placement_open(&jitter->placement);
     if (result == 0)
-        result = source_memfd_open(&jitter->source);
+        result = page_source_open(&jitter->source, &source_memfd, NULL, NULL, reason);
     if (result == 0)
         result = page_init(jitter->page, SLOT_COUNT, NULL, NULL);
     const struct poller_options poller_options = {
@@ -131,8 +132,7 @@ static void tear_down(struct jitter *jitter)
 {
     interruptions_close(&jitter->watch);
     poller_destroy(jitter->poller);
-    if (jitter->source.slots)
-        source_memfd_close(&jitter->source);
+    page_source_close(&jitter->source);
     if (jitter->page)
         memory_free(jitter->page, sizeof(*jitter->page));
     placement_close(jitter->placement);

@@ -98,6 +98,7 @@ static int build_router(struct serving *serving, int node)
 
 static int set_up(struct serving *serving)
 {
+    char reason[SOURCE_REASON_BYTES];
     const struct bench_options *options = serving->options;
     int node = memory_node_of_cpu(options->poller_cpu);
     serving->page = memory_allocate(sizeof(*serving->page), node);
@@ -110,7 +111,7 @@ static int set_up(struct serving *serving)
     serving->client.latency = serving->recorded;
     int result = build_router(serving, node);
     if (result == 0)
-        result = source_memfd_open(&serving->source);
+        result = page_source_open(&serving->source, &source_memfd, NULL, NULL, reason);
     if (result == 0)
         result = page_init(serving->page, SLOT_COUNT, serving->router, NULL);
     struct poller_options poller_options = {
@@ -149,8 +150,7 @@ void serving_destroy(struct serving *serving)
     partner_destroy(serving->partner);
     poller_destroy(serving->poller);
     router_destroy(serving->router);
-    if (serving->source.slots)
-        source_memfd_close(&serving->source);
+    page_source_close(&serving->source);
     if (serving->page)
         memory_free(serving->page, sizeof(*serving->page));
     if (serving->recorded)

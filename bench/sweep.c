@@ -192,11 +192,12 @@ static int run_trips(void *context, uint32_t trip, uint64_t *samples, uint32_t c
 
 static int add_vm(struct sweep *sweep, int node)
 {
+    char reason[SOURCE_REASON_BYTES];
     uint32_t vm = sweep->vm_count;
     sweep->pages[vm] = memory_allocate(sizeof(*sweep->pages[vm]), node);
     if (!sweep->pages[vm])
         return -ENOMEM;
-    int result = source_memfd_open(&sweep->sources[vm]);
+    int result = page_source_open(&sweep->sources[vm], &source_memfd, NULL, NULL, reason);
     if (result < 0)
         return result;
     sweep->slots[vm] = sweep->sources[vm].slots;
@@ -234,8 +235,7 @@ static void tear_down(struct sweep *sweep)
     poller_destroy(sweep->poller);
     router_destroy(sweep->router);
     for (uint32_t vm = 0; vm < VMS_MAX; vm++) {
-        if (sweep->sources[vm].slots)
-            source_memfd_close(&sweep->sources[vm]);
+        page_source_close(&sweep->sources[vm]);
         if (sweep->pages[vm])
             memory_free(sweep->pages[vm], sizeof(*sweep->pages[vm]));
     }
