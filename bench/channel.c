@@ -182,7 +182,8 @@ static int set_up_channel(struct question *question)
         return result;
     /* With a deadline, as it would have; nothing here is late. */
     question->port.policy.deadline_ticks = 10 * ticks_per_second();
-    process_attach(question->page, &question->client, question->channel, NULL, 0);
+    process_attach(question->page, &question->client, question->channel, NULL, 0,
+                   (struct process_resume){0});
     return poller_add_process(question->sweeping, &question->client, question->page);
 }
 

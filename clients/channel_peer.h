@@ -80,6 +80,23 @@ static inline bool channel_peer_answer(struct channel_peer *peer,
     return true;
 }
 
+/* After the server has died and another one gave us peer: what the dead one had yet to read of our
+ * answers is said again. The new one refuses what was settled in spite of that. */
+static inline void channel_peer_repeat(const struct channel_peer *old, struct channel_peer *peer)
+{
+    /* acquires the release in channel_release, the last one there was */
+    uint64_t read = atomic_load_explicit(&old->requests->answers_read, memory_order_acquire);
+    for (uint64_t number = read; number != old->pushed; number++) {
+        const struct channel_answer_cell *cell = &old->answers->cells[number & CHANNEL_MASK];
+        /* relaxed: we wrote them */
+        const struct channel_answer answer = {
+            atomic_load_explicit(&cell->token, memory_order_relaxed),
+            atomic_load_explicit(&cell->value, memory_order_relaxed), peer->epoch,
+            atomic_load_explicit(&cell->status, memory_order_relaxed)};
+        channel_peer_answer(peer, &answer); /* there is room: it is empty, and as large */
+    }
+}
+
 /* Relaxed: the poller asks each round while a request waits; whoever sets it looks for requests once
  * more before it sleeps. */
 static inline void channel_peer_set_asleep(struct channel_peer *peer, bool is_asleep)

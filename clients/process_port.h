@@ -41,6 +41,39 @@ struct process_policy {
     bool reissues; /* what a dead incarnation had taken is asked again of the next one */
 };
 
+/* What of a client must be known to the server after this one, one word so that it is never half: the
+ * epoch of its last incarnation, whether somebody served or was awaited, and what fits both. It lies
+ * where it outlives this process (server/journal.h). */
+struct process_kept {
+    _Atomic uint64_t word;
+};
+
+#define PROCESS_KEPT_SERVED 0x4a57u
+#define PROCESS_KEPT_ABSENT 0x91c3u
+
+/* Relaxed: read after the end of whoever wrote it. */
+static inline void process_kept_set(struct process_kept *kept, uint32_t epoch, bool is_served)
+{
+    uint64_t mark = is_served ? PROCESS_KEPT_SERVED : PROCESS_KEPT_ABSENT;
+    uint64_t fold = (epoch ^ epoch >> 16) & 0xffff;
+    atomic_store_explicit(&kept->word, (mark ^ fold) << 48 | mark << 32 | epoch,
+                          memory_order_relaxed);
+}
+
+/* False: it is damaged, and nothing was stored. */
+static inline bool process_kept_get(const struct process_kept *kept, uint32_t *epoch,
+                                    bool *is_served)
+{
+    uint64_t word = atomic_load_explicit(&kept->word, memory_order_relaxed);
+    uint32_t found = (uint32_t)word, mark = word >> 32 & 0xffff;
+    if ((mark != PROCESS_KEPT_SERVED && mark != PROCESS_KEPT_ABSENT) ||
+        word >> 48 != (mark ^ ((found ^ found >> 16) & 0xffff)))
+        return false;
+    *epoch = found;
+    *is_served = mark == PROCESS_KEPT_SERVED;
+    return true;
+}
+
 /* Why the poller hung up on a process; 0: it did not. */
 enum process_verdict { PROCESS_BROKE_CHANNEL = 1, PROCESS_STRAY_ANSWERS, PROCESS_LATE };
 
@@ -48,6 +81,7 @@ enum process_verdict { PROCESS_BROKE_CHANNEL = 1, PROCESS_STRAY_ANSWERS, PROCESS
 struct process_hold {
     uint64_t ticket;
     uint64_t number; /* in the channel's ring */
+    uint32_t place;  /* enum slot_place */
     struct request request;
 };
 
@@ -70,6 +104,11 @@ struct process_port {
     uint64_t owed;      /* answers that may still come for requests settled otherwise */
     uint64_t strays;    /* answers to nothing that was asked */
     struct process_hold holds[PROCESS_SLOTS];
+    struct process_kept *kept; /* NULL: nobody keeps it */
+    uint32_t owner;            /* its number there; 0: none */
+    uint32_t
+        adopted_epoch;    /* of the incarnation that served when an earlier server died; 0: none */
+    uint64_t grace_until; /* ticks; until then requests wait for it, whatever their deadline */
     struct process_last last[PROCESS_LAST_CELLS];
 
     /* Relaxed, all: figures, and nobody orders anything by the state. */

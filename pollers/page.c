@@ -14,7 +14,6 @@ int page_init(struct page *page, uint32_t vcpu_count, const struct router *route
     page->is_open = false;
     page->is_clearing = false;
     page->has_pci = false;
-    page->pci_address = 0;
     page->vcpu_count = vcpu_count;
     page->watch_next = 0;
     page->stray_seen = 0;
@@ -24,17 +23,30 @@ int page_init(struct page *page, uint32_t vcpu_count, const struct router *route
     page_notify_init(&page->notify);
     page->default_client = default_client;
     atomic_init(&page->router, router);
-    for (uint32_t i = 0; i < SLOT_COUNT; i++) {
-        slot_record_init(&page->records[i]);
+    for (uint32_t i = 0; i < SLOT_COUNT; i++)
         page->hints[i].generation = 0;
-    }
+    page_kept_init(&page->own, 0);
+    page_keep(page, &page->own);
     return 0;
+}
+
+void page_kept_init(struct page_kept *kept, uint64_t sequence)
+{
+    for (uint32_t i = 0; i < SLOT_COUNT; i++)
+        slot_record_init_at(&kept->records[i], sequence);
+    atomic_init(&kept->pci_address, (uint64_t)UINT32_MAX << 32);
+}
+
+void page_keep(struct page *page, struct page_kept *kept)
+{
+    page->kept = kept;
+    page->records = kept->records;
 }
 
 static void begin(struct page *page, struct acrn_io_request *slots)
 {
     page->stray_seen = 0;
-    page->pci_address = 0;
+    page_set_pci_address(page, 0);
     page->slots = slots;
     page->is_open = true;
 }

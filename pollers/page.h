@@ -50,19 +50,27 @@ struct page_due {
     struct client *client;
 };
 
+/* What of a page must be known to the process that serves it after this one. Where it lies in memory of
+ * its own (page_keep), that outlives the process: server/journal.h. */
+struct page_kept {
+    struct slot_record records[SLOT_COUNT];
+    _Atomic uint64_t pci_address; /* last 4-byte write to 0xcf8, and above it its complement */
+};
+
 struct page {
     struct acrn_io_request *slots; /* [SLOT_COUNT], hostile; the last one's while closed */
     bool is_open;                  /* swept */
     bool is_clearing;              /* a VM reset is on: new requests are answered at once */
     bool has_pci;                  /* ports 0xcf8..0xcff are the VM's own (pci_ports.h) */
-    uint32_t pci_address;          /* last 4-byte write to 0xcf8 */
     uint32_t vcpu_count;
+    struct slot_record *records; /* [SLOT_COUNT], in kept */
+    struct page_kept *kept;
     /* Acquire in the poller pairs with control's release: the tree is built before it is seen. */
     _Atomic(const struct router *) router;
     struct client *default_client; /* NULL: none */
     /* The sweeping poller's, one a vCPU: each has its own device that it comes back to. */
     _Alignas(64) struct router_hint hints[SLOT_COUNT];
-    struct slot_record records[SLOT_COUNT];
+    struct page_kept own; /* where nobody keeps it */
     /* Written in every round, therefore not in the first line, which other pollers read to answer. */
     _Alignas(64) uint32_t
         watch_next;      /* which slot the next sweep looks at for what should not be */
@@ -79,6 +87,25 @@ struct page {
 /* 0; -EINVAL: vcpu_count is not 1..16. default_client may be NULL. */
 int page_init(struct page *page, uint32_t vcpu_count, const struct router *router,
               struct client *default_client);
+
+/* Before the first page_open: what must be kept lies in *kept from now on, which outlives page, as it
+ * is there. */
+void page_keep(struct page *page, struct page_kept *kept);
+
+/* All as after page_init. Tickets begin at `sequence`, below 2^56. */
+void page_kept_init(struct page_kept *kept, uint64_t sequence);
+
+/* 0xcf8 of a VM that has_pci. Sweeping poller. Relaxed: nobody orders anything by it. */
+static inline uint32_t page_pci_address(const struct page *page)
+{
+    return (uint32_t)atomic_load_explicit(&page->kept->pci_address, memory_order_relaxed);
+}
+
+static inline void page_set_pci_address(struct page *page, uint32_t address)
+{
+    atomic_store_explicit(&page->kept->pci_address, (uint64_t)~address << 32 | address,
+                          memory_order_relaxed);
+}
 
 /* Sweeping poller. The configuration address, too, starts anew with page_open. */
 void page_set_default_client(struct page *page, struct client *default_client);

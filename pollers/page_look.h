@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * page_look.h - looking at the slots of a page, inline for the pollers' loop: who asks, and what should
- * not be there.
+ * page_look.h - looking at the slots of a page, inline for the pollers' loop: who asks, whom for, and what
+ * should not be there.
  *
- * Flow:    a sweep: page_calls -> page_find_pending; between two rounds page_watch_slot.
+ * Flow:    a sweep: page_calls -> page_find_pending, of each page_route; between two rounds
+ *          page_watch_slot.
  * Threads: the sweeping poller.
  * Errors:  a state that is none, and a request beyond the vCPUs, are counted and never touched.
  */
@@ -11,6 +12,22 @@
 #define POLLERS_PAGE_LOOK_H
 
 #include "pollers/page.h"
+
+/* The client that owns the request, or NULL; fills in where in its range the access lies. */
+static inline struct client *page_route(struct page *page, struct request *request)
+{
+    const struct router *router = atomic_load_explicit(&page->router, memory_order_acquire);
+    const struct router_route *found = router_find_again(
+        router, &page->hints[request->vcpu], request->type, request->address, request->size_bytes);
+    if (__builtin_expect(found != NULL, true)) {
+        request->offset = request->address - found->first;
+        request->range_index = found->range_index;
+        return found->client;
+    }
+    request->offset = request->address;
+    request->range_index = REQUEST_NO_RANGE;
+    return page->default_client;
+}
 
 /* A state that is none of the four is never touched, and counted once, not once a sweep. */
 static inline void page_note_odd_state(struct page *page, uint32_t slot_index, uint32_t state)

@@ -32,8 +32,11 @@ static inline bool page_answer(struct page *page, uint32_t slot_index, uint64_t 
 static inline bool page_settle_inline(struct page *page, uint32_t slot_index, uint64_t ticket,
                                       uint64_t value)
 {
-    return slot_record_win(&page->records[slot_index], ticket) &&
-           page_answer(page, slot_index, ticket, value, false);
+    struct slot_record *record = &page->records[slot_index];
+    if (!slot_record_win(record, ticket))
+        return false;
+    slot_record_note_answer(record, ticket, value & request_ones(record->size_bytes));
+    return page_answer(page, slot_index, ticket, value, false);
 }
 
 /* Sweeping poller: a request that it hands to client has until `ticks`. */

@@ -106,20 +106,32 @@ static uint32_t refuse(struct page *page, uint32_t slot_index, const struct slot
     return 1;
 }
 
+/* The address is written before the answer is out: a guest that goes on finds it, whoever serves it
+ * by then. */
+static bool set_or_read_pci_address(struct page *page, uint32_t slot_index,
+                                    const struct slot_copy *copy, const struct request *request)
+{
+    uint32_t before = page_pci_address(page);
+    if (!request_is_read(request))
+        page_set_pci_address(page, (uint32_t)request->value);
+    bool is_answered = answer_at_once(page, slot_index, copy, request->value);
+    if (!is_answered)
+        page_set_pci_address(page, before);
+    return is_answered;
+}
+
 /* An access to the PCI ports of a VM that has them. True: *work is what came of it; false: route
  * the request, as it is now. */
 static bool take_pci_ports(struct page *page, uint32_t slot_index, const struct slot_copy *copy,
                            struct request *request, uint32_t *work)
 {
     uint64_t ones = request_ones(request->size_bytes);
-    switch (pci_ports_translate(request, page->pci_address)) {
+    switch (pci_ports_translate(request, page_pci_address(page))) {
     case PCI_PORTS_NOT_OURS:
     case PCI_PORTS_CONFIG:
         return false;
     case PCI_PORTS_ANSWERED:
-        *work = answer_at_once(page, slot_index, copy, request->value);
-        if (*work && !request_is_read(request))
-            page->pci_address = (uint32_t)request->value;
+        *work = set_or_read_pci_address(page, slot_index, copy, request);
         return true;
     case PCI_PORTS_DISABLED:
         *work = answer_at_once(page, slot_index, copy, ones);
@@ -129,22 +141,6 @@ static bool take_pci_ports(struct page *page, uint32_t slot_index, const struct 
         return true;
     }
     return false;
-}
-
-/* The client that owns the request, or NULL; fills in where in its range the access lies. */
-static inline struct client *route(struct page *page, struct request *request)
-{
-    const struct router *router = atomic_load_explicit(&page->router, memory_order_acquire);
-    const struct router_route *found = router_find_again(
-        router, &page->hints[request->vcpu], request->type, request->address, request->size_bytes);
-    if (likely(found != NULL)) {
-        request->offset = request->address - found->first;
-        request->range_index = found->range_index;
-        return found->client;
-    }
-    request->offset = request->address;
-    request->range_index = REQUEST_NO_RANGE;
-    return page->default_client;
 }
 
 /* Claims a slot; false, and counted: the requester took it back. */
@@ -197,6 +193,11 @@ static inline uint32_t hand_over(struct page *page, struct client *client,
     }
     if (unlikely(!claim(page, client, &entry->request)))
         return 0;
+    slot_record_hand(record,
+                     client->inbox     ? SLOT_PLACE_HERE
+                     : client->process ? SLOT_PLACE_WAITS
+                                       : SLOT_PLACE_TAKEN,
+                     client->process ? process_owner(client) : SLOT_NO_OWNER);
     entry->ticket = slot_record_open(record);
     if (unlikely(client->external != NULL)) {
         external_offer(client->external, &entry->request, entry->ticket);
@@ -238,7 +239,7 @@ static inline uint32_t dispatch(struct poller *poller, struct page *page, uint32
         unlikely((request->address & ~7ull) == PCI_PORT_ADDRESS) &&
         take_pci_ports(page, slot_index, &copy, request, &work))
         return work;
-    struct client *client = route(page, request);
+    struct client *client = page_route(page, request);
     if (unlikely(!client))
         return refuse(page, slot_index, &copy, PAGE_UNROUTED, ones);
     record->type = (uint8_t)copy.type; /* as the requester will read the answer */

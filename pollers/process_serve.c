@@ -22,9 +22,23 @@ static uint32_t state_of(const struct process_port *port)
     return atomic_load_explicit(&port->state, memory_order_relaxed);
 }
 
-static void set_state(struct process_port *port, enum process_state state)
+/* epoch: of whoever serves, or served last. */
+static void set_state(struct process_port *port, enum process_state state, uint32_t epoch)
 {
     atomic_store_explicit(&port->state, state, memory_order_relaxed);
+    if (port->kept)
+        process_kept_set(port->kept, epoch, state == PROCESS_SERVING || state == PROCESS_AWAITED);
+}
+
+/* Where the request of a hold is now, for whoever comes after us. */
+static void note_place(struct page *page, struct process_port *port, uint32_t slot_index,
+                       enum slot_place place, uint64_t number)
+{
+    struct process_hold *hold = &port->holds[slot_index];
+    hold->place = place;
+    hold->number = number;
+    slot_record_hand_on(&page->records[slot_index], hold->ticket, place, port->owner,
+                        (uint32_t)number);
 }
 
 /* ---- the policy -------------------------------------------------------------------------- */
@@ -88,10 +102,11 @@ static uint32_t give_up_all(struct page *page, struct client *client)
 static void condemn(struct page *page, struct client *client, enum process_verdict verdict)
 {
     struct process_port *port = client->process;
+    uint32_t epoch = port->channel ? port->channel->epoch : 0;
     if (port->channel)
         channel_end(port->channel);
     port->channel = NULL;
-    set_state(port, PROCESS_QUARANTINED);
+    set_state(port, PROCESS_QUARANTINED, epoch);
     counter_add(&port->failed, give_up_all(page, client));
     counter_add(&port->quarantines, 1);
     /* Relaxed: control only reads it, and what it then does goes through a command. */
@@ -111,11 +126,23 @@ bool process_has_room(struct page *page, struct client *client)
     return room != CHANNEL_FULL;
 }
 
-static void push(struct process_port *port, uint32_t slot_index)
+static void push(struct page *page, struct process_port *port, uint32_t slot_index)
 {
-    struct process_hold *hold = &port->holds[slot_index];
-    hold->number =
-        channel_push(port->channel, &hold->request, token_make(hold->ticket, slot_index));
+    const struct process_hold *hold = &port->holds[slot_index];
+    note_place(page, port, slot_index, SLOT_PLACE_SENT, port->channel->pushed);
+    channel_push(port->channel, &hold->request, token_make(hold->ticket, slot_index));
+}
+
+/* Until when whoever serves, or the next one, has time for a request that came at `since`. */
+static void set_due(struct page *page, struct client *client, uint32_t slot_index, uint64_t since)
+{
+    const struct process_port *port = client->process;
+    uint64_t due = since + port->policy.deadline_ticks;
+    if (!port->policy.deadline_ticks)
+        return;
+    if (!port->channel && due < port->grace_until)
+        due = port->grace_until;
+    page_set_due(page, slot_index, port->holds[slot_index].ticket, due, client);
 }
 
 void process_hand_over(struct page *page, struct client *client, const struct inbox_entry *entry)
@@ -131,12 +158,11 @@ void process_hand_over(struct page *page, struct client *client, const struct in
     /* What is held of this slot was settled by a clear or a detach, and may still be answered. */
     port->owed += port->held >> slot_index & 1;
     port->held |= 1u << slot_index;
-    port->holds[slot_index] = (struct process_hold){.ticket = entry->ticket, .request = *request};
-    if (port->policy.deadline_ticks)
-        page_set_due(page, slot_index, entry->ticket,
-                     request->arrival_ticks + port->policy.deadline_ticks, client);
+    port->holds[slot_index] = (struct process_hold){
+        .ticket = entry->ticket, .place = SLOT_PLACE_WAITS, .request = *request};
+    set_due(page, client, slot_index, request->arrival_ticks);
     if (port->channel)
-        push(port, slot_index);
+        push(page, port, slot_index);
 }
 
 /* ---- answers ----------------------------------------------------------------------------- */
@@ -251,25 +277,76 @@ void process_miss(struct page *page, struct client *client, uint32_t slot_index)
 
 /* ---- commands ---------------------------------------------------------------------------- */
 
-void process_attach(struct page *page, struct client *client, struct channel *channel,
-                    struct notifier_port *notifier_port, uint32_t wake_signal)
+/* A request that was with the process when an earlier server died: true if it goes on with it.
+ * Numbers wrap; no more than a ring full of them is ever in flight. */
+static bool is_still_there(const struct process_hold *hold, struct process_resume resume)
+{
+    return hold->place == SLOT_PLACE_TAKEN ||
+           (hold->place == SLOT_PLACE_SENT && (int32_t)((uint32_t)hold->number - resume.taken) < 0);
+}
+
+/* What an earlier server left with a process that is still there, or with one that died meanwhile, is
+ * made into what the one that now comes has, or waits for it. All of it before the new epoch is noted:
+ * places are of the epoch that stands beside them. */
+static void sort_adopted(struct page *page, struct client *client, struct process_resume resume)
 {
     struct process_port *port = client->process;
+    bool is_resumed = resume.epoch == port->adopted_epoch;
+    for (uint32_t i = 0; i < SLOT_COUNT; i++) {
+        if (!(port->held >> i & 1) || port->holds[i].place == SLOT_PLACE_WAITS)
+            continue;
+        bool was_sent = is_in_flight(page, &port->holds[i], i);
+        if (was_sent && is_resumed && is_still_there(&port->holds[i], resume)) {
+            note_place(page, port, i, SLOT_PLACE_TAKEN, 0);
+        } else if (was_sent && !is_resumed && !port->policy.reissues) {
+            counter_add(&port->failed, give_up(page, client, i)); /* it may have been taken */
+        } else if (was_sent) {
+            note_place(page, port, i, SLOT_PLACE_WAITS, 0);
+            counter_add(is_resumed ? &port->handed_on : &port->asked_again, 1);
+        }
+    }
+    /* What was answered and settled then, and whose cells were not given back, comes again. */
+    port->owed = is_resumed ? CHANNEL_CAPACITY : 0;
+    port->adopted_epoch = 0;
+}
+
+bool process_attach(struct page *page, struct client *client, struct channel *channel,
+                    struct notifier_port *notifier_port, uint32_t wake_signal,
+                    struct process_resume resume)
+{
+    struct process_port *port = client->process;
+    uint32_t adopted_epoch = port->adopted_epoch;
+    bool is_resumed = adopted_epoch && resume.epoch == adopted_epoch;
     port->channel = channel;
     port->notifier_port = notifier_port;
     port->wake_signal = wake_signal;
     port->woken_for = CHANNEL_FIRST;
     port->misses = port->timely = port->owed = port->strays = 0;
     atomic_store_explicit(&port->verdict, 0, memory_order_relaxed);
-    set_state(port, PROCESS_SERVING);
+    if (adopted_epoch)
+        sort_adopted(page, client, resume);
+    set_state(port, PROCESS_SERVING, channel->epoch);
     for (uint32_t i = 0; i < SLOT_COUNT; i++) {
         if (!(port->held >> i & 1))
             continue;
-        if (is_in_flight(page, &port->holds[i], i))
-            push(port, i);
-        else
+        if (!is_in_flight(page, &port->holds[i], i)) {
             port->held &= ~(1u << i);
+            continue;
+        }
+        if (adopted_epoch)
+            set_due(page, client, i, ticks_now());
+        if (port->holds[i].place == SLOT_PLACE_WAITS)
+            push(page, port, i);
     }
+    return is_resumed;
+}
+
+static void hand_on(struct page *page, struct process_port *port, uint32_t slot_index,
+                    bool was_taken)
+{
+    if (is_in_flight(page, &port->holds[slot_index], slot_index))
+        note_place(page, port, slot_index, SLOT_PLACE_WAITS, 0);
+    counter_add(was_taken ? &port->asked_again : &port->handed_on, 1);
 }
 
 void process_tell_reset(struct client *client)
@@ -288,11 +365,11 @@ static void sort_holds(struct page *page, struct client *client)
     for (uint32_t i = 0; i < SLOT_COUNT; i++) {
         if (!(port->held >> i & 1))
             continue;
-        bool was_taken = port->holds[i].number < taken;
+        bool was_taken = port->holds[i].place == SLOT_PLACE_TAKEN || port->holds[i].number < taken;
         if (was_taken && !port->policy.reissues)
             counter_add(&port->failed, give_up(page, client, i));
         else
-            counter_add(was_taken ? &port->asked_again : &port->handed_on, 1);
+            hand_on(page, port, i, was_taken);
     }
 }
 
@@ -307,11 +384,34 @@ void process_detach(struct page *page, struct client *client, bool is_final)
         if (!is_final)
             sort_holds(page, client);
         channel_end(port->channel);
+        set_state(port, PROCESS_AWAITED, port->channel->epoch);
         port->channel = NULL;
-        set_state(port, PROCESS_AWAITED);
     }
     if (!is_final)
         return;
     counter_add(&port->failed, give_up_all(page, client));
-    set_state(port, PROCESS_ABSENT);
+    set_state(port, PROCESS_ABSENT, 0);
+}
+
+/* ---- after an earlier server -------------------------------------------------------------- */
+
+void process_adopt(struct client *client, uint32_t epoch, uint64_t grace_until)
+{
+    struct process_port *port = client->process;
+    port->adopted_epoch = epoch;
+    port->grace_until = grace_until;
+    set_state(port, PROCESS_AWAITED, epoch);
+}
+
+void process_adopt_hold(struct page *page, struct client *client, const struct request *request,
+                        uint64_t ticket, uint64_t handed)
+{
+    struct process_port *port = client->process;
+    uint32_t slot_index = request->vcpu;
+    port->held |= 1u << slot_index;
+    port->holds[slot_index] = (struct process_hold){.ticket = ticket,
+                                                    .number = slot_handed_number(handed),
+                                                    .place = slot_handed_place(handed),
+                                                    .request = *request};
+    set_due(page, client, slot_index, request->arrival_ticks);
 }

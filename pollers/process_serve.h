@@ -38,12 +38,35 @@ uint32_t process_drain(struct page *page, struct client *client);
 /* The deadline of slot_index passed and it is in flight: completes it by the policy. */
 void process_miss(struct page *page, struct client *client, uint32_t slot_index);
 
+/* What the journal calls the client (slot_record.h). */
+static inline uint32_t process_owner(const struct client *client)
+{
+    return client->process->owner;
+}
+
 /* ---- commands ---------------------------------------------------------------------------- */
 
+/* A process that served before the server died: its channel's epoch then, and how many requests it
+ * had taken. epoch 0: it is new. */
+struct process_resume {
+    uint32_t epoch;
+    uint32_t taken;
+};
+
 /* The process of `channel` serves from now on; what waits for one is given to it. Whoever served
- * before was detached. */
-void process_attach(struct page *page, struct client *client, struct channel *channel,
-                    struct notifier_port *notifier_port, uint32_t wake_signal);
+ * before was detached. True: it goes on where it was under an earlier server, and answers with the
+ * tokens of then. */
+bool process_attach(struct page *page, struct client *client, struct channel *channel,
+                    struct notifier_port *notifier_port, uint32_t wake_signal,
+                    struct process_resume resume);
+
+/* Before the page is swept: the client was served by incarnation `epoch` when an earlier server died,
+ * which is awaited until the ticks of grace_until, and by then as after any death. */
+void process_adopt(struct client *client, uint32_t epoch, uint64_t grace_until);
+
+/* A request of the page that was in flight with that incarnation; its record is open with ticket. */
+void process_adopt_hold(struct page *page, struct client *client, const struct request *request,
+                        uint64_t ticket, uint64_t handed);
 
 /* The VM was reset, and what was in flight is settled: the process, if there is one, is told. */
 void process_tell_reset(struct client *client);

@@ -120,6 +120,15 @@ static inline bool slot_claim(struct acrn_io_request *slot, bool for_default_cli
                                        __ATOMIC_RELEASE, __ATOMIC_RELAXED);
 }
 
+/* PROCESSING -> PENDING, of a server that died: nobody has acted on it whom that matters to. False: the
+ * slot was taken back. Relaxed: what the request says has stood there since the requester's release. */
+static inline bool slot_unclaim(struct acrn_io_request *slot)
+{
+    uint32_t expected = SLOT_PROCESSING;
+    return __atomic_compare_exchange_n(&slot->processed, &expected, SLOT_PENDING, false,
+                                       __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+}
+
 /* Puts the answer of a read where the requester looks for it: 32 bits, for MMIO and WP 64. */
 static inline void slot_answer(struct acrn_io_request *slot, uint32_t type, uint64_t value)
 {

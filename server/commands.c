@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "server/commands_internal.h"
 
+#include "server/adoption.h"
 #include "server/arrival.h"
+#include "server/keeper.h"
 #include "server/log.h"
 #include "server/status.h"
 #include "server/vm_client.h"
@@ -93,22 +95,27 @@ static struct command_reply attach(const struct call *call)
     if (!vm)
         return reply;
     int descriptor = -1;
-    int result = vm_attach(vm, call->pid, &descriptor);
+    int result = call->descriptor >= 0 ? adoption_return(vm, call->descriptor, call->pid)
+                                       : vm_attach(vm, call->pid, &descriptor);
     if (result == -EOPNOTSUPP)
         return command_error(EOPNOTSUPP,
                              "VM %s has its page from %s (source: %s), nobody attaches to it",
                              vm->name, vm->device, vm->source_kind->name);
+    if (result == -ESTALE)
+        return command_error(ESTALE, "that is not the page of VM %s", vm->name);
     if (result == -EEXIST)
         return command_error(EEXIST, "process %d plays the hypervisor of VM %s already",
                              (int)vm->requester_pid, vm->name);
     if (result < 0)
         return command_reply_result(result, vm->name);
-    reply = command_reply_text("ok vcpus=%u poller_cpu=%u waits=%u\n", vm->page->vcpu_count,
+    reply = command_reply_text("ok vcpus=%u poller_cpu=%u waits=%u kept=%u\n",
+                               vm->page->vcpu_count,
                                call->context->topology->pollers[vm->poller_index].cpu,
-                               arrival_is_wanted(vm));
+                               arrival_is_wanted(vm), keeper_is_there());
     reply.descriptor = descriptor;
     reply.attached = vm;
-    log_info("vm %s: requester pid %d attached", vm->name, (int)call->pid);
+    log_info("vm %s: requester pid %d %s", vm->name, (int)call->pid,
+             call->descriptor >= 0 ? "is back" : "attached");
     return reply;
 }
 
@@ -356,7 +363,7 @@ static const struct command {
      UINT32_MAX, command_client_create},
     {"client-create-external", "VM CLIENT", 2, 2, client_create_external},
     {"client-destroy", "VM CLIENT", 2, 2, client_destroy},
-    {"client-register", "VM CLIENT", 2, 2, command_client_register},
+    {"client-register", "VM CLIENT [EPOCH TAKEN]", 2, 4, command_client_register},
     {"client-start", "VM CLIENT", 2, 2, command_client_start},
     {"client-stop", "VM CLIENT", 2, 2, command_client_stop},
     {"client-attach", "VM CLIENT", 2, 2, client_attach},

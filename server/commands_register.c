@@ -3,6 +3,7 @@
 #include "server/commands_internal.h"
 
 #include "clients/channel.h"
+#include "server/keeper.h"
 #include "server/launcher.h"
 #include "server/log.h"
 #include "server/registration.h"
@@ -39,11 +40,19 @@ struct command_reply command_client_register(const struct call *call)
     struct vm_client *client = command_find_client(call, &reply);
     if (!client)
         return reply;
+    uint64_t epoch = 0, taken = 0;
+    if (call->argument_count != 2 &&
+        (call->argument_count != 4 || !command_read_number(call->arguments[2], &epoch) ||
+         !command_read_number(call->arguments[3], &taken) || epoch > UINT32_MAX))
+        return command_error(EINVAL, "expected VM CLIENT [EPOCH TAKEN]");
     struct registration *registration;
-    int result = registration_create(client, call->pid, &registration);
+    const struct process_resume resume = {(uint32_t)epoch, (uint32_t)taken};
+    int result = registration_create(client, call->pid, resume, &registration);
     if (result < 0)
         return refuse(client, result);
-    reply = command_reply_text("ok version=%u epoch=%u\n", CHANNEL_VERSION, client->epoch);
+    reply =
+        command_reply_text("ok version=%u epoch=%u resumed=%u kept=%u\n", CHANNEL_VERSION,
+                           client->epoch, registration_is_resumed(registration), keeper_is_there());
     reply.registration = registration;
     int descriptors[REGISTRATION_DESCRIPTORS];
     registration_descriptors(registration, descriptors);

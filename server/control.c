@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "server/control.h"
 
+#include "pollers/ring.h"
+#include "server/adoption.h"
 #include "server/event_loop.h"
 #include "server/events.h"
+#include "server/keeper.h"
 #include "server/launcher.h"
 #include "server/listener.h"
 #include "server/log.h"
@@ -29,6 +32,7 @@ struct control {
     uint64_t tick_count;
     int signal_descriptor;
     int timer_descriptor;
+    bool makes_room; /* for a successor: SIGUSR2 */
 };
 
 static void signal_set(sigset_t *set)
@@ -37,6 +41,7 @@ static void signal_set(sigset_t *set)
     sigaddset(set, SIGTERM);
     sigaddset(set, SIGINT);
     sigaddset(set, SIGHUP);
+    sigaddset(set, SIGUSR2);
 }
 
 void control_block_signals(void)
@@ -84,7 +89,10 @@ static void signal_ready(void *context, uint32_t events)
         reload_run(&control->reload);
         return;
     }
-    log_info("%s: settling what is in flight", strsignal((int)signal_info.ssi_signo));
+    control->makes_room = signal_info.ssi_signo == SIGUSR2 && control->topology->journal;
+    log_info("%s: %s", strsignal((int)signal_info.ssi_signo),
+             control->makes_room ? "leaving what is in flight to a successor"
+                                 : "settling what is in flight");
     event_loop_stop(control->loop);
 }
 
@@ -135,8 +143,12 @@ static int control_start(struct control *control, const struct config *config)
                                  &control->topology->launcher);
     if (result == 0)
         result = watch_signals_and_timer(control);
-    if (result == 0)
+    if (result == 0) {
+        adoption_begin(control->topology);
         result = topology_populate(control->topology, config);
+    }
+    if (result == 0)
+        adoption_end(control->topology);
     if (result == 0)
         result = topology_start(control->topology);
     const struct command_context context = {control->topology, &control->reload};
@@ -144,6 +156,8 @@ static int control_start(struct control *control, const struct config *config)
         result = listener_start(control->listener, &context);
     if (result == 0)
         log_info("ready on %s", config->server.socket);
+    if (result == 0)
+        keeper_tell_ready();
     return result;
 }
 
@@ -166,8 +180,11 @@ int control_run(struct topology *topology, const struct config *config,
     if (control.listener)
         listener_stop(control.listener);
     if (topology->is_started) {
-        int settled = topology_settle(topology);
+        keeper_tell_stopping();
+        int settled = control.makes_room ? topology_leave(topology) : topology_settle(topology);
         result = result < 0 ? result : settled;
+        if (!control.makes_room)
+            adoption_forget(topology);
     }
     launcher_stop(topology->launcher); /* they could answer until here */
     services_close(topology);

@@ -6,7 +6,7 @@
 set -eu
 
 build=(gcc libc6-dev cmake ninja-build pkg-config liburing-dev libhwloc-dev libnuma-dev libyaml-dev
-       libjansson-dev libseccomp-dev zlib1g-dev)
+       libjansson-dev libseccomp-dev libsystemd-dev zlib1g-dev)
 
 missing=()
 for package in "${build[@]}" "$@"; do

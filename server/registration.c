@@ -23,6 +23,7 @@ struct registration {
     int process_descriptor; /* -1: pid is unknown */
     int wake_descriptor;
     uint32_t wake_signal; /* 0: none */
+    bool is_resumed;
 };
 
 /* ---- what runs on the client's poller ---------------------------------------------------- */
@@ -33,13 +34,16 @@ struct port_change {
     struct notifier_port *notifier_port;
     uint32_t wake_signal;
     bool is_final;
+    struct process_resume resume;
+    bool *is_resumed;
 };
 
 static void attach(void *context)
 {
     const struct port_change *change = context;
-    process_attach(change->client->vm->page, &change->client->client, change->channel,
-                   change->notifier_port, change->wake_signal);
+    *change->is_resumed =
+        process_attach(change->client->vm->page, &change->client->client, change->channel,
+                       change->notifier_port, change->wake_signal, change->resume);
 }
 
 static void detach(void *context)
@@ -108,7 +112,8 @@ static int open_all(struct registration *registration)
     return result;
 }
 
-int registration_create(struct vm_client *client, pid_t pid, struct registration **registration)
+int registration_create(struct vm_client *client, pid_t pid, struct process_resume resume,
+                        struct registration **registration)
 {
     if (!client->client.process)
         return -EINVAL;
@@ -129,7 +134,9 @@ int registration_create(struct vm_client *client, pid_t pid, struct registration
                                           .channel = created->channel,
                                           .notifier_port =
                                               topology->pollers[client->poller_index].notifier_port,
-                                          .wake_signal = created->wake_signal},
+                                          .wake_signal = created->wake_signal,
+                                          .resume = resume,
+                                          .is_resumed = &created->is_resumed},
                      attach);
     if (result < 0) {
         close_all(created);
@@ -153,6 +160,11 @@ void registration_descriptors(const struct registration *registration,
 void registration_link(struct registration *registration, struct registration_link *link)
 {
     registration->link = link;
+}
+
+bool registration_is_resumed(const struct registration *registration)
+{
+    return registration->is_resumed;
 }
 
 pid_t registration_pid(const struct registration *registration)
@@ -214,7 +226,7 @@ static int end(struct registration *registration, bool is_final)
 void registration_end(struct registration *registration, bool at_exit)
 {
     struct vm_client *client = registration->client;
-    if (at_exit && !poller_is_gone(client->poller)) {
+    if (at_exit && (client->vm->topology->is_left || !poller_is_gone(client->poller))) {
         close_all(registration); /* the end of the process takes the rest */
         client->registration = NULL;
         free(registration);

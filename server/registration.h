@@ -14,6 +14,7 @@
 #ifndef SERVER_REGISTRATION_H
 #define SERVER_REGISTRATION_H
 
+#include "pollers/process_serve.h"
 #include "server/event_loop.h"
 #include "server/vm_client.h"
 
@@ -32,7 +33,11 @@ struct registration_link {
 /* -EINVAL: client is no `device: process`. -EBUSY: it is served already. -EDQUOT:
  * REGISTRATIONS_PROCESS_MAX. -EUSERS: REGISTRATIONS_MAX. -ESRCH: pid is gone. -EMFILE, -ENOSPC,
  * -ENOMEM; -ETIMEDOUT: the poller does not answer. pid 0: of another namespace, not watched. */
-int registration_create(struct vm_client *client, pid_t pid, struct registration **registration);
+int registration_create(struct vm_client *client, pid_t pid, struct process_resume resume,
+                        struct registration **registration);
+
+/* True if the process goes on where it was under an earlier server. */
+bool registration_is_resumed(const struct registration *registration);
 
 /* What the process gets; they stay the registration's. */
 void registration_descriptors(const struct registration *registration,

@@ -6,8 +6,10 @@
 #include "pollers/poller_wait.h"
 #include "pollers/ring.h"
 #include "pollers/ticks.h"
+#include "server/adoption.h"
 #include "server/completion.h"
 #include "server/device_options.h"
+#include "server/journal.h"
 #include "server/launcher.h"
 #include "server/log.h"
 #include "server/sandbox.h"
@@ -249,8 +251,12 @@ static int populate_vm(struct topology *topology, const struct config *config, s
     }
     if (result == 0)
         result = topology_apply_ranges(vm, config);
-    if (result == 0)
+    if (result == 0) {
+        adoption_take_vm(vm);
         result = vm_start(vm);
+    }
+    if (result == 0 && vm->adopts_paused)
+        result = vm_pause(vm);
     /* A device's page that cannot be had now is that VM's trouble, and was told. */
     return result < 0 && vm && vm_has_device(vm) && !vm->is_attached ? 0 : result;
 }
@@ -311,7 +317,7 @@ bool topology_destroy(struct topology *topology)
 {
     if (!topology)
         return true;
-    if (!pollers_are_gone(topology))
+    if (topology->is_left || !pollers_are_gone(topology))
         return false;
     while (topology->vm_count > 0)
         if (vm_destroy(topology->vms[0]) < 0)
@@ -324,6 +330,7 @@ bool topology_destroy(struct topology *topology)
     notifier_destroy(topology->notifier);
     completion_destroy(topology->completion);
     thread_plan_destroy(topology->plan);
+    journal_close(topology->journal);
     free(topology->pollers);
     free(topology);
     return true;

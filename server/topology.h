@@ -30,6 +30,7 @@
 #include "server/watchdog.h"
 
 struct completion;
+struct journal;
 struct notifier;
 struct notifier_port;
 struct poller_wait;
@@ -69,6 +70,11 @@ struct topology {
     bool wants_cpu_latency;         /* held while a poller spins or pauses */
     struct cpu_latency cpu_latency; /* from the start to topology_settle */
     bool is_started;
+    bool is_left; /* as it stands, for a successor: nothing is settled or taken apart */
+    /* adoption.c's */
+    struct journal *journal; /* NULL: nobody keeps it */
+    bool journal_is_fresh;   /* the keeper has yet to be given it */
+    bool journal_refused;
 };
 
 /* topology_check.c. Reports (config_report), before anything starts: every CPU that is not to be
@@ -125,6 +131,10 @@ void topology_tick(struct topology *topology);
 /* Takes on no more requests, waits up to settle_ns for those in flight, completes the rest with
  * all-ones, and stops the pollers. -ETIMEDOUT: a poller is stuck. */
 int topology_settle(struct topology *topology);
+
+/* The same for a successor, which will have the pages and the journal: what is still in flight after
+ * settle_ns stays so, and PENDING requests wait. topology_destroy then leaves everything as it is. */
+int topology_leave(struct topology *topology);
 
 /* False: a poller does not end. Everything it may use, placement too, is left to the end of the
  * process. */

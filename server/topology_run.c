@@ -4,6 +4,7 @@
 
 #include "pollers/notifier.h"
 #include "pollers/ticks.h"
+#include "server/adoption.h"
 #include "server/advice.h"
 #include "server/completion.h"
 #include "server/log.h"
@@ -160,17 +161,24 @@ static void settle_rest(struct topology *topology)
     }
 }
 
-int topology_settle(struct topology *topology)
+/* Takes on nothing more, and waits for what is in flight. */
+static int rest(struct topology *topology)
 {
     int result = 0;
     for (size_t i = 0; i < topology->vm_count; i++)
-        if (topology->vms[i]->state == VM_RUNNING && vm_pause(topology->vms[i]) < 0)
+        if (topology->vms[i]->state == VM_RUNNING && vm_rest(topology->vms[i]) < 0)
             result = -ETIMEDOUT;
     uint64_t deadline = ticks_now() + ticks_from_ns(topology->settle_ns);
     while (count_in_flight(topology) > 0 && ticks_now() < deadline) {
         struct timespec pause = {.tv_nsec = 50000};
         nanosleep(&pause, NULL);
     }
+    return result;
+}
+
+int topology_settle(struct topology *topology)
+{
+    int result = rest(topology);
     for (size_t i = 0; i < topology->vm_count; i++)
         say_late(topology->vms[i], page_settle_all(topology->vms[i]->page));
     if (stop_pollers(topology) < 0)
@@ -179,6 +187,18 @@ int topology_settle(struct topology *topology)
     completion_settle(topology);
     cpu_latency_release(&topology->cpu_latency);
     notifier_stop(topology->notifier); /* the doorbells that were answered have rung */
+    return result;
+}
+
+int topology_leave(struct topology *topology)
+{
+    int result = rest(topology);
+    topology->is_left = true;
+    for (size_t i = 0; i < topology->poller_count; i++)
+        if (poller_stop(topology->pollers[i].poller, VM_CALL_TIMEOUT_NS) < 0)
+            result = -ETIMEDOUT;
+    cpu_latency_release(&topology->cpu_latency);
+    notifier_stop(topology->notifier);
     return result;
 }
 
@@ -198,4 +218,5 @@ void topology_tick(struct topology *topology)
         vm_detach_again(topology->vms[i]);
     }
     topology_look_at_faults(topology);
+    adoption_tick(topology);
 }

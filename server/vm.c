@@ -4,10 +4,12 @@
 #include "pollers/memory.h"
 #include "pollers/process_serve.h"
 #include "pollers/ticks.h"
+#include "server/adoption.h"
 #include "server/arrival.h"
 #include "server/completion.h"
 #include "server/ioeventfd.h"
 #include "server/irqfd.h"
+#include "server/journal.h"
 #include "server/log.h"
 #include "server/registration.h"
 #include "server/residence.h"
@@ -127,6 +129,7 @@ int vm_create(struct topology *topology, const struct vm_options *options, struc
     if (result == 0) {
         created->page->has_pci = options->has_pci;
         created->page->wait_ticks = ticks_from_ns(options->wait_after_ns);
+        adoption_place_vm(created);
         result = poller_add_page(created->poller, created->page);
     }
     if (result < 0) {
@@ -175,6 +178,7 @@ int vm_destroy(struct vm *vm)
         return result;
     ioeventfds_destroy(vm);
     irqfds_destroy(vm);
+    journal_forget_vm(vm->topology->journal, vm->kept);
     forget_vm(vm);
     vm_free(vm);
     return 0;
@@ -204,14 +208,23 @@ int vm_start(struct vm *vm)
     return change_state(vm, VM_STOPPED, VM_RUNNING, resume_page);
 }
 
-int vm_pause(struct vm *vm)
+int vm_rest(struct vm *vm)
 {
     return change_state(vm, VM_RUNNING, VM_PAUSED, pause_page);
 }
 
+int vm_pause(struct vm *vm)
+{
+    int result = change_state(vm, VM_RUNNING, VM_PAUSED, pause_page);
+    adoption_note_state(vm);
+    return result;
+}
+
 int vm_resume(struct vm *vm)
 {
-    return change_state(vm, VM_PAUSED, VM_RUNNING, resume_page);
+    int result = change_state(vm, VM_PAUSED, VM_RUNNING, resume_page);
+    adoption_note_state(vm);
+    return result;
 }
 
 /* ---- the page ---------------------------------------------------------------------------- */
@@ -232,6 +245,10 @@ int vm_attach(struct vm *vm, pid_t pid, int *descriptor)
 {
     if (vm_has_device(vm))
         return -EOPNOTSUPP;
+    if (vm->is_orphan && ticks_now() - vm->orphan_since > ticks_from_ns(ADOPTION_YIELDS_NS)) {
+        vm->is_orphan = false;
+        vm_detach(vm);
+    }
     if (vm->is_attached)
         return -EEXIST;
     if (vm->is_stuck || vm->is_detaching)
@@ -243,16 +260,18 @@ int vm_attach(struct vm *vm, pid_t pid, int *descriptor)
     memory_policy_pop(&policy);
     if (result < 0)
         return result;
+    vm->requester_pid = pid;
+    adoption_note_attached(vm); /* before anybody asks for anything */
     result = reset_devices(vm);
     if (result == 0)
         result = poller_call_brief(vm->poller, open_page, vm, VM_CALL_TIMEOUT_NS);
     if (result < 0) {
+        adoption_note_detached(vm);
         if (result != -EINPROGRESS)
             page_source_close(&vm->source);
         return result;
     }
     vm->is_attached = true;
-    vm->requester_pid = pid;
     residence_tell_page(vm, memory_check_node);
     *descriptor = vm->source.descriptor;
     return 0;
@@ -276,6 +295,7 @@ void vm_detach_again(struct vm *vm)
      * between winning and writing, a handful of instructions. */
     while (page_in_flight(vm->page) > 0)
         ticks_pause();
+    adoption_note_detached(vm);
     page_source_close(&vm->source);
     vm->is_detaching = false;
 }

@@ -79,6 +79,13 @@ struct vm {
     struct vm_completion *completion; /* completion.h; NULL: nobody is told */
     bool has_upcall;                  /* arrival.h */
     bool is_stuck;
+    /* adoption.c's */
+    struct page_kept *kept; /* in the journal; NULL: nobody keeps it */
+    bool was_kept;          /* by an earlier server */
+    bool adopts_paused;
+    bool is_orphan;        /* adopted, and its requester has yet to come back */
+    uint64_t orphan_since; /* ticks */
+    uint32_t adopted_ones; /* requests that nothing could be believed of: completed with all-ones */
     struct router *retired; /* replaced, but the sweeping poller may still look into it */
     bool is_clearing;       /* between vm_clear_begin and the poll that ended it */
     bool resets_devices;    /* once it is cleared */
@@ -104,6 +111,9 @@ int vm_destroy(struct vm *vm);
 int vm_start(struct vm *vm);
 int vm_pause(struct vm *vm); /* new requests stay PENDING; those in flight are answered */
 int vm_resume(struct vm *vm);
+
+/* As vm_pause, of a server that comes to its end: to its successor, the VM runs. */
+int vm_rest(struct vm *vm);
 
 /* Gives the VM a fresh page for the requester `pid`, and power-on devices. *descriptor stays the
  * VM's. -EEXIST: it has a page already. -EOPNOTSUPP: its page comes from a device. */

@@ -7,6 +7,7 @@
 #include "pollers/histogram.h"
 #include "pollers/memory.h"
 #include "pollers/ticks.h"
+#include "server/adoption.h"
 #include "server/ioeventfd.h"
 #include "server/launcher.h"
 #include "server/registration.h"
@@ -141,6 +142,7 @@ static int process_build(struct client_block *block, const struct process_device
     port->policy = device->policy;
     atomic_init(&port->state, PROCESS_ABSENT);
     client->client.process = port;
+    adoption_place_client(client);
     return poller_add_process(client->poller, &client->client, vm->page);
 }
 
@@ -296,6 +298,7 @@ int vm_client_destroy(struct vm_client *client)
         result = drain_inbox(client);
     if (result == 0 && client->client.deadline_ticks)
         result = vm_quiesce(client->vm); /* it may just be counting a missed deadline */
+    adoption_forget_client(client);
     forget_client(client);
     service_close(client);
     if (result == 0)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "server/vm_source.h"
 
+#include "server/adoption.h"
 #include "server/log.h"
 #include "server/sources/lost_page.h"
 
@@ -48,7 +49,8 @@ static void open_page(void *context)
 {
     struct opening *opening = context;
     struct vm *vm = opening->vm;
-    opening->abandoned = page_open_registered(vm->page, vm->source.slots);
+    if (!adoption_open_page(vm))
+        opening->abandoned = page_open_registered(vm->page, vm->source.slots);
     if (vm->state != VM_RUNNING)
         page_pause(vm->page);
 }

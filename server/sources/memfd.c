@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static int memfd_open(struct page_source *source, char *reason)
@@ -32,6 +33,31 @@ static int memfd_map(struct page_source *source, char *reason)
     source->slots = mapping;
     /* Before anybody else sees it: PENDING is 0, and a new memfd is all zero. */
     slots_free_all(source->slots);
+    return 0;
+}
+
+int source_memfd_adopt(struct page_source *source, int descriptor)
+{
+    struct stat file;
+    int seals = fcntl(descriptor, F_GET_SEALS), error = EINVAL;
+    void *mapping = MAP_FAILED;
+    if (seals >= 0 && (seals & F_SEAL_SHRINK) && fstat(descriptor, &file) == 0 &&
+        file.st_size == PAGE_BYTES) {
+        mapping = mmap(NULL, PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE,
+                       descriptor, 0);
+        error = errno;
+    }
+    if (mapping == MAP_FAILED) {
+        close(descriptor);
+        return -error;
+    }
+    *source = (struct page_source){.kind = &source_memfd,
+                                   .slots = mapping,
+                                   .descriptor = descriptor,
+                                   .root = "",
+                                   .mapping = mapping,
+                                   .mapping_bytes = PAGE_BYTES,
+                                   .node = SOURCE_ANY_NODE};
     return 0;
 }
 

@@ -84,4 +84,8 @@ int source_check_size(const struct page_source *source, uint64_t size_bytes, cha
 int source_map_page(struct page_source *source, int descriptor, uint64_t file_offset,
                     uint64_t offset_bytes, char *reason);
 
+/* memfd.c: the page of an earlier server's, as it stands. Takes descriptor, also on failure. -EINVAL: it
+ * is no sealed page. */
+int source_memfd_adopt(struct page_source *source, int descriptor);
+
 #endif

@@ -50,7 +50,7 @@ static void come(void)
     if (channel_open(++epoch, &channel) < 0 ||
         channel_peer_map(channel->requests_descriptor, channel->answers_descriptor, &peer) < 0)
         abort();
-    process_attach(&page, &client, channel, NULL, 0);
+    process_attach(&page, &client, channel, NULL, 0, (struct process_resume){0});
 }
 
 static void go(bool is_final)

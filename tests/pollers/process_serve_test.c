@@ -25,7 +25,8 @@ static void connect_process(struct fixture *fixture)
     assert_int_equal(channel_peer_map(fixture->channel->requests_descriptor,
                                       fixture->channel->answers_descriptor, &fixture->peer),
                      0);
-    process_attach(fixture->guest->page, &fixture->guest->client, fixture->channel, NULL, 0);
+    process_attach(fixture->guest->page, &fixture->guest->client, fixture->channel, NULL, 0,
+                   (struct process_resume){0});
 }
 
 static void disconnect_process(struct fixture *fixture, bool is_final)

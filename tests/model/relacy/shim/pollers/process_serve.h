@@ -21,6 +21,11 @@ static inline enum channel_answer_state channel_look(const struct channel *)
     return CHANNEL_NO_ANSWER;
 }
 
+static inline uint32_t process_owner(const struct client *)
+{
+    return 0;
+}
+
 static inline bool process_has_room(struct page *, struct client *)
 {
     return true;
