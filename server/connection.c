@@ -4,6 +4,7 @@
 #include "pollers/ticks.h"
 #include "server/descriptor_passing.h"
 #include "server/irqfd.h"
+#include "server/keeper.h"
 #include "server/launcher.h"
 #include "server/log.h"
 #include "server/registration.h"
@@ -68,10 +69,21 @@ static void drop_passed(struct connection *connection)
     connection->passed = -1;
 }
 
+/* At the end of a server without a successor, to those that would wait for one. */
+static void say_end(const struct connection *connection)
+{
+    const struct connections *connections = connection->connections;
+    bool would_wait = connection->reply.attached || connection->reply.registration;
+    if (would_wait && connections->keep_vms && keeper_is_there() &&
+        !connections->context.topology->is_left)
+        descriptor_send(connection->descriptor, "end\n", 4, -1);
+}
+
 static void connection_end(struct connection *connection)
 {
     struct connections *connections = connection->connections;
     struct vm *vm = connection->reply.attached;
+    say_end(connection);
     if (vm)
         vm_unlink_requester(vm);
     if (vm && !connections->keep_vms) {

@@ -7,37 +7,44 @@
 #include "server/device_options.h"
 #include "server/log.h"
 #include "server/standard_descriptors.h"
+#include "server/supervisor.h"
 #include "server/topology.h"
 
 #include <errno.h>
 #include <getopt.h>
+#include <limits.h>
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 enum exit_code { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 static const char usage[] =
-    "Usage: ioreqd --config FILE [--check] [--socket PATH]\n"
+    "Usage: ioreqd --config FILE [--check] [--socket PATH] [--supervise]\n"
     "Serves the I/O requests of guests from user space, by polling their shared request pages.\n"
     "\n"
     "  -c, --config FILE   configuration (see config/ioreqd.yaml, which holds every key)\n"
     "      --check         only check FILE; every problem is shown as file:line:column, and what\n"
     "                      this machine will make slow\n"
     "  -s, --socket PATH   listen there instead of where the configuration says\n"
+    "      --supervise     run as a process that is started again when it dies; no request is "
+    "lost\n"
     "      --help-config   describe every key of the configuration\n"
     "  -h, --help          show this\n"
     "  -V, --version       show the version\n"
     "\n"
-    "SIGTERM and SIGINT settle what is in flight and end the server.\n"
+    "SIGTERM and SIGINT settle what is in flight and end the server; SIGHUP reloads FILE. With\n"
+    "--supervise, SIGUSR2 restarts it: requests in flight go on under the next one.\n"
     "Exit codes: 0 ok, 1 failed, 2 usage or configuration.\n";
 
 struct arguments {
     const char *config_path;
     const char *socket_path; /* NULL: the configuration's */
     bool check_only;
+    bool supervise;
     bool help_config;
 };
 
@@ -53,13 +60,10 @@ static bool is_socket_path(const char *path)
 static int parse_arguments(int argc, char **argv, struct arguments *arguments)
 {
     static const struct option options[] = {
-        {"config", required_argument, NULL, 'c'},
-        {"check", no_argument, NULL, 'k'},
-        {"help-config", no_argument, NULL, 'H'},
-        {"help", no_argument, NULL, 'h'},
-        {"version", no_argument, NULL, 'V'},
-        {"socket", required_argument, NULL, 's'},
-        {NULL, 0, NULL, 0},
+        {"config", required_argument, NULL, 'c'}, {"check", no_argument, NULL, 'k'},
+        {"help-config", no_argument, NULL, 'H'},  {"help", no_argument, NULL, 'h'},
+        {"version", no_argument, NULL, 'V'},      {"socket", required_argument, NULL, 's'},
+        {"supervise", no_argument, NULL, 'S'},    {NULL, 0, NULL, 0},
     };
     static char name[] = "ioreqd"; /* what getopt begins its messages with */
     if (argc > 0)
@@ -75,6 +79,9 @@ static int parse_arguments(int argc, char **argv, struct arguments *arguments)
             break;
         case 'k':
             arguments->check_only = true;
+            break;
+        case 'S':
+            arguments->supervise = true;
             break;
         case 'H':
             arguments->help_config = true;
@@ -181,6 +188,25 @@ static int check_and_serve(const struct arguments *arguments, struct config *con
     return EXIT_OK;
 }
 
+/* The program is found by its path each time, so that a newer one is started after an upgrade. */
+static int supervise(const struct arguments *arguments)
+{
+    static char program[PATH_MAX];
+    char *child[6] = {(char *)(uintptr_t) "ioreqd", (char *)(uintptr_t) "--config",
+                      (char *)(uintptr_t)arguments->config_path};
+    if (arguments->socket_path) {
+        child[3] = (char *)(uintptr_t) "--socket";
+        child[4] = (char *)(uintptr_t)arguments->socket_path;
+    }
+    ssize_t length = readlink("/proc/self/exe", program, sizeof(program) - 1);
+    if (length < 0) {
+        log_error("cannot find myself: /proc/self/exe: %s", strerror(errno));
+        return EXIT_FAILED;
+    }
+    program[length] = '\0';
+    return supervisor_run(program, child);
+}
+
 int main(int argc, char **argv)
 {
     if (standard_descriptors_open() < 0)
@@ -190,6 +216,8 @@ int main(int argc, char **argv)
     int exit_code = parse_arguments(argc, argv, &arguments);
     if (exit_code >= 0)
         return exit_code;
+    if (arguments.supervise && !arguments.check_only && !arguments.help_config)
+        return supervise(&arguments);
     control_block_signals();
     size_t kind_count;
     struct config_device_kind *kinds = device_config_kinds(&kind_count);

@@ -11,14 +11,18 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
 #define EXPORT __attribute__((visibility("default")))
 
 #define NAME_MAX_BYTES       15u
-#define SPINS_A_CLOCK        64u        /* between two looks at the clock */
-#define CLOCKS_A_CONNECTION  (1u << 16) /* and at the connection: some milliseconds */
+#define SPINS_A_CLOCK        64u            /* between two looks at the clock */
+#define LOOKS_A_CONNECTION   (1u << 16)     /* looks for a request between two at the connection */
+#define RETURN_NS            10000000000ull /* until a next server must be there */
+#define RETURN_PAUSE_NS      1000000ull     /* between two attempts, first and at most */
+#define RETURN_PAUSE_MOST_NS 32000000ull
 #define NANOSECONDS_A_SECOND 1000000000ull
 
 _Static_assert((int)IOREQ_PORTIO == (int)REQUEST_PORTIO, "same order");
@@ -33,8 +37,16 @@ struct ioreq_client {
     struct channel_peer peer; /* first: it has cache lines of its own */
     int connection;
     int wake_descriptor;
-    int poll_descriptor; /* both of the above */
-    bool is_armed;       /* the receiving thread's */
+    int poll_descriptor; /* both of the above, and the next */
+    int timer_descriptor;
+    atomic_flag is_answering; /* whoever holds it has the answers' end of peer */
+    /* The receiving thread's. */
+    bool is_armed;
+    bool is_kept; /* the server is started again when it dies */
+    bool is_lost; /* it has died, and the next one is not there yet */
+    uint32_t empty_looks;
+    uint64_t lost_until_ns, retry_ns, pause_ns;
+    char *description; /* of a client that ioreq_create made, for the next server; or NULL */
     char vm[NAME_MAX_BYTES + 1];
     char name[NAME_MAX_BYTES + 1];
     char error[SESSION_ERROR_BYTES];
@@ -76,6 +88,9 @@ static void client_free(struct ioreq_client *client)
         close(client->wake_descriptor);
     if (client->poll_descriptor >= 0)
         close(client->poll_descriptor);
+    if (client->timer_descriptor >= 0)
+        close(client->timer_descriptor);
+    free(client->description);
     if (client->connection >= 0)
         close(client->connection); /* the server sees this last */
     free(client);
@@ -97,9 +112,12 @@ static int client_open(struct ioreq_client *client, int *descriptors)
     client->wake_descriptor = descriptors[2];
     descriptors[2] = -1;
     client->poll_descriptor = epoll_create1(EPOLL_CLOEXEC);
-    if (client->poll_descriptor < 0)
+    client->timer_descriptor = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    if (client->poll_descriptor < 0 || client->timer_descriptor < 0)
         return -errno;
     result = watch(client, client->wake_descriptor);
+    if (result == 0)
+        result = watch(client, client->timer_descriptor);
     return result < 0 ? result : watch(client, client->connection);
 }
 
@@ -117,7 +135,8 @@ EXPORT int ioreq_register(const char *socket_path, const char *vm, const char *n
     char line[64];
     int descriptors[SESSION_DESCRIPTORS];
     snprintf(line, sizeof(line), "client-register %s %s", vm, name);
-    int connection = session_open(socket_path, line, descriptors, last_error);
+    char reply[SESSION_REPLY_BYTES];
+    int connection = session_open_reply(socket_path, line, descriptors, reply, last_error);
     if (connection < 0)
         return connection;
     size_t size_bytes = sizeof(struct ioreq_client) + strlen(socket_path) + 1;
@@ -132,7 +151,10 @@ EXPORT int ioreq_register(const char *socket_path, const char *vm, const char *n
     }
     memset(created, 0, sizeof(*created));
     created->connection = connection;
-    created->wake_descriptor = created->poll_descriptor = -1;
+    created->wake_descriptor = created->poll_descriptor = created->timer_descriptor = -1;
+    atomic_flag_clear(&created->is_answering);
+    uint32_t kept;
+    created->is_kept = session_reply_number(reply, "kept", &kept) && kept == 1;
     strcpy(created->vm, vm);
     strcpy(created->name, name);
     strcpy(created->socket_path, socket_path);
@@ -197,12 +219,16 @@ EXPORT int ioreq_create(const char *socket_path, const char *vm, const char *nam
         snprintf(last_error, sizeof(last_error), "the ranges: %s", strerror(-result));
     else
         result = session_command(socket_path, line, last_error);
-    free(line);
     if (result == 0)
         result = ioreq_register(socket_path, vm, name, client);
-    else
+    else {
+        free(line);
         return result;
-    if (result < 0) {
+    }
+    if (result == 0) {
+        (*client)->description = line;
+    } else {
+        free(line);
         char undo[64], ignored[SESSION_ERROR_BYTES];
         snprintf(undo, sizeof(undo), "client-destroy %s %s", vm, name);
         session_command(socket_path, undo, ignored);
@@ -273,13 +299,135 @@ static void disarm(struct ioreq_client *client)
     client->is_armed = false;
 }
 
+static uint64_t now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * NANOSECONDS_A_SECOND + (uint64_t)now.tv_nsec;
+}
+
+/* Held for a handful of stores, against the receiving thread when that changes servers. */
+static void lock_answers(struct ioreq_client *client)
+{
+    while (atomic_flag_test_and_set_explicit(&client->is_answering, memory_order_acquire))
+        __builtin_ia32_pause();
+}
+
+static void unlock_answers(struct ioreq_client *client)
+{
+    atomic_flag_clear_explicit(&client->is_answering, memory_order_release);
+}
+
+/* ---- the next server --------------------------------------------------------------------- */
+
+static void let_go(struct ioreq_client *client, int *descriptor)
+{
+    epoll_ctl(client->poll_descriptor, EPOLL_CTL_DEL, *descriptor, NULL);
+    close(*descriptor);
+    *descriptor = -1;
+}
+
+/* The channel of the next server in place of the dead one's. What we answered and the dead one had not
+ * read is said again; is_known: the next one knows what we took of the dead one, and awaits it. */
+static int change_channel(struct ioreq_client *client, int *descriptors, bool is_known)
+{
+    struct channel_peer next, old;
+    int result = channel_peer_map(descriptors[0], descriptors[1], &next);
+    if (result < 0)
+        return result;
+    lock_answers(client);
+    old = client->peer;
+    if (is_known)
+        channel_peer_repeat(&old, &next);
+    client->peer = next;
+    unlock_answers(client);
+    channel_peer_unmap(&old);
+    let_go(client, &client->wake_descriptor);
+    client->wake_descriptor = descriptors[2];
+    descriptors[2] = -1;
+    client->is_armed = false;
+    return watch(client, client->wake_descriptor);
+}
+
+/* One attempt. Waits for the reply of a server that is there, and not for one that is not. */
+static int register_again(struct ioreq_client *client)
+{
+    char line[96], reply[SESSION_REPLY_BYTES];
+    int descriptors[SESSION_DESCRIPTORS];
+    snprintf(line, sizeof(line), "client-register %s %s %u %u", client->vm, client->name,
+             client->peer.epoch, (uint32_t)client->peer.taken);
+    int connection =
+        session_open_reply(client->socket_path, line, descriptors, reply, client->error);
+    if (connection == -ENOENT && client->description)
+        session_command(client->socket_path, client->description, client->error);
+    if (connection < 0)
+        return connection;
+    uint32_t is_known = 0;
+    session_reply_number(reply, "resumed", &is_known);
+    int result = -EPROTO;
+    if (descriptors[0] >= 0 && descriptors[1] >= 0 && descriptors[2] >= 0)
+        result = change_channel(client, descriptors, is_known == 1);
+    session_close_descriptors(descriptors);
+    if (result < 0) {
+        close(connection);
+        return result;
+    }
+    client->connection = connection;
+    return watch(client, connection);
+}
+
+/* Looks at the connection. 0: the server is there. -EAGAIN: it has died, and we wait for the next one.
+ * -ECONNRESET: there is none to wait for. */
+static int look_after(struct ioreq_client *client)
+{
+    uint64_t now = now_ns();
+    if (!client->is_lost) {
+        enum session_state state = session_look(client->connection);
+        if (state == SESSION_OPEN)
+            return 0;
+        if (state == SESSION_ENDED || !client->is_kept || !channel_peer_is_alive(&client->peer))
+            return say_reset(client);
+        client->is_lost = true;
+        client->lost_until_ns = now + RETURN_NS;
+        client->retry_ns = now;
+        client->pause_ns = RETURN_PAUSE_NS;
+        let_go(client, &client->connection);
+    }
+    if (now < client->retry_ns)
+        return -EAGAIN;
+    if (register_again(client) == 0) {
+        client->is_lost = false;
+        return 0;
+    }
+    if (now >= client->lost_until_ns)
+        return say_reset(client);
+    client->retry_ns = now_ns() + client->pause_ns;
+    if (client->pause_ns < RETURN_PAUSE_MOST_NS)
+        client->pause_ns *= 2;
+    return -EAGAIN;
+}
+
+/* The descriptor becomes readable when the next attempt is due. */
+static void arm_timer(struct ioreq_client *client)
+{
+    const struct itimerspec due = {
+        .it_value = {.tv_sec = (time_t)(client->retry_ns / NANOSECONDS_A_SECOND),
+                     .tv_nsec = (long)(client->retry_ns % NANOSECONDS_A_SECOND)}};
+    timerfd_settime(client->timer_descriptor, TFD_TIMER_ABSTIME, &due, NULL);
+}
+
+/* ---- receiving --------------------------------------------------------------------------- */
+
 EXPORT int ioreq_try_receive(struct ioreq_client *client, struct ioreq_request *request)
 {
     struct channel_request taken;
     if (!channel_peer_is_alive(&client->peer))
         return say_reset(client);
-    if (!channel_peer_take(&client->peer, &taken))
+    if (!channel_peer_take(&client->peer, &taken)) {
+        if (++client->empty_looks % LOOKS_A_CONNECTION == 0 && look_after(client) == -ECONNRESET)
+            return -ECONNRESET;
         return -EAGAIN;
+    }
     disarm(client);
     uint32_t resets = channel_peer_resets(&client->peer);
     *request = (struct ioreq_request){
@@ -312,24 +460,25 @@ EXPORT int ioreq_descriptor(const struct ioreq_client *client)
 EXPORT int ioreq_arm(struct ioreq_client *client)
 {
     uint64_t count;
+    if (!channel_peer_is_alive(&client->peer))
+        return say_reset(client);
+    int state = look_after(client);
+    if (state == -ECONNRESET)
+        return state;
     /* What woke us before, first: what comes after it must wake us again. */
-    if (read(client->wake_descriptor, &count, sizeof(count)) < 0 && errno != EAGAIN)
+    if ((read(client->wake_descriptor, &count, sizeof(count)) < 0 && errno != EAGAIN) ||
+        (read(client->timer_descriptor, &count, sizeof(count)) < 0 && errno != EAGAIN))
         return -errno;
+    if (state == -EAGAIN)
+        arm_timer(client);
     client->is_armed = true;
     channel_peer_set_asleep(&client->peer, true);
-    if (!channel_peer_is_alive(&client->peer) || session_is_over(client->connection))
+    if (!channel_peer_is_alive(&client->peer))
         return say_reset(client);
     if (!channel_peer_has_request(&client->peer))
         return 0;
     disarm(client);
     return -EAGAIN;
-}
-
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * NANOSECONDS_A_SECOND + (uint64_t)now.tv_nsec;
 }
 
 static uint64_t add_saturated(uint64_t a, uint64_t b)
@@ -340,7 +489,7 @@ static uint64_t add_saturated(uint64_t a, uint64_t b)
 /* -EAGAIN: until_ns has passed. */
 static int spin(struct ioreq_client *client, struct ioreq_request *request, uint64_t until_ns)
 {
-    for (uint32_t clocks = 1;; clocks++) {
+    for (;;) {
         for (uint32_t i = 0; i < SPINS_A_CLOCK; i++) {
             int result = ioreq_try_receive(client, request);
             if (result != -EAGAIN)
@@ -349,8 +498,6 @@ static int spin(struct ioreq_client *client, struct ioreq_request *request, uint
         }
         if (until_ns != UINT64_MAX && now_ns() >= until_ns)
             return -EAGAIN;
-        if (clocks % CLOCKS_A_CONNECTION == 0 && session_is_over(client->connection))
-            return say_reset(client);
     }
 }
 
@@ -394,10 +541,15 @@ static int send_answer(struct ioreq_client *client, uint64_t token, uint64_t val
 {
     if (token == 0)
         return -EINVAL;
-    if (!channel_peer_is_alive(&client->peer))
+    lock_answers(client);
+    if (!channel_peer_is_alive(&client->peer)) {
+        unlock_answers(client);
         return say_reset(client);
+    }
     const struct channel_answer answer = {token, value, client->peer.epoch, status};
-    return channel_peer_answer(&client->peer, &answer) ? 0 : -EAGAIN;
+    bool is_sent = channel_peer_answer(&client->peer, &answer);
+    unlock_answers(client);
+    return is_sent ? 0 : -EAGAIN;
 }
 
 EXPORT int ioreq_answer(struct ioreq_client *client, uint64_t token, uint64_t value)

@@ -22,10 +22,17 @@
  * Threads: of one client one thread may receive and another one answer; several that answer must
  *          exclude each other. Different clients are independent.
  * Memory:  a client is the caller's until ioreq_close. Requests are copied out.
- * Errors:  0 or a negative errno. -ECONNRESET, from any function: the server has gone or has cut us
- *          off (too late too often, or answers to nothing): ioreq_close, and register anew.
+ * Errors:  0 or a negative errno. -ECONNRESET, from any function: the server has gone for good or has cut
+ *          us off (too late too often, or answers to nothing): ioreq_close, and register anew.
  *          ioreq_error has the reason in words.
- * System calls: none in ioreq_try_receive and ioreq_answer, nor in ioreq_receive while it spins.
+ *
+ *          A server that dies and is started again (`ioreqd --supervise`, systemd) is no error: the
+ *          functions that receive or arm find the next one by themselves, for up to 10 s, and requests
+ *          go on: tokens stay valid, an answer that the dead one did not read is said again, and no
+ *          request is received twice. Meanwhile there are none.
+ * System calls: none in ioreq_answer; in ioreq_try_receive, and in ioreq_receive while it spins, one
+ *          after each 65,536 looks that found nothing, some milliseconds: whether the server still
+ *          lives; and what it takes to find the next one.
  */
 #ifndef IOREQ_H
 #define IOREQ_H
@@ -111,7 +118,7 @@ int ioreq_receive(struct ioreq_client *client, struct ioreq_request *request, ui
  * For an event loop of one's own: wait until the descriptor is readable (poll, epoll, io_uring), but
  * only after ioreq_arm returned 0; then receive until -EAGAIN, and arm again. The descriptor is the
  * client's: do not read or close it. It becomes readable at the end of the connection, too, when
- * ioreq_arm says -ECONNRESET.
+ * ioreq_arm says -ECONNRESET, or looks for the next server.
  */
 int ioreq_descriptor(const struct ioreq_client *client);
 

@@ -126,7 +126,26 @@ static int parse_reply(char *line, char *error)
 
 int session_open(const char *socket_path, const char *line, int *descriptors, char *error)
 {
-    char reply[1024];
+    char reply[SESSION_REPLY_BYTES];
+    return session_open_reply(socket_path, line, descriptors, reply, error);
+}
+
+bool session_reply_number(const char *reply, const char *key, uint32_t *number)
+{
+    size_t length = strlen(key);
+    for (const char *word = reply; (word = strchr(word, ' ')) != NULL;) {
+        word++;
+        if (strncmp(word, key, length) != 0 || word[length] != '=')
+            continue;
+        *number = (uint32_t)strtoul(word + length + 1, NULL, 10);
+        return true;
+    }
+    return false;
+}
+
+int session_open_reply(const char *socket_path, const char *line, int *descriptors, char *reply,
+                       char *error)
+{
     for (int i = 0; i < SESSION_DESCRIPTORS; i++)
         descriptors[i] = -1;
     int connection = connect_to(socket_path, error);
@@ -134,7 +153,7 @@ int session_open(const char *socket_path, const char *line, int *descriptors, ch
         return connection;
     int result = send_line(connection, line);
     if (result == 0)
-        result = receive_line(connection, reply, sizeof(reply), descriptors);
+        result = receive_line(connection, reply, SESSION_REPLY_BYTES, descriptors);
     if (result < 0)
         say(error, result, socket_path);
     else
@@ -157,9 +176,11 @@ int session_command(const char *socket_path, const char *line, char *error)
     return 0;
 }
 
-bool session_is_over(int connection)
+enum session_state session_look(int connection)
 {
     char byte;
     ssize_t count = recv(connection, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-    return count == 0 || (count < 0 && errno != EAGAIN && errno != EINTR);
+    if (count > 0)
+        return SESSION_ENDED; /* the one line that still comes */
+    return count < 0 && (errno == EAGAIN || errno == EINTR) ? SESSION_OPEN : SESSION_DIED;
 }

@@ -26,6 +26,10 @@
  */
 #define SPIN_NS 50000u
 
+/* A server that died comes back within tens of milliseconds; one that does not come at all is given up. */
+#define RETURN_NS            10000000000ull
+#define RETURN_PAUSE_MOST_MS 32
+
 struct requester {
     struct acrn_io_request *slots; /* [SLOT_COUNT], shared with the server */
     uint32_t vcpu_count;
@@ -34,8 +38,11 @@ struct requester {
     bool server_waits;          /* for requests: it wants to be rung */
     int upcall_fd;              /* eventfd: written after each PENDING; -1: none */
     int notify_fds[SLOT_COUNT]; /* eventfds: read for COMPLETE; -1: the vCPU polls */
-    int socket_fd;              /* its hang-up is the server's death */
-    int wake_fd;                /* eventfd: ends the watcher */
+    int socket_fd;                     /* its hang-up is the server's death */
+    int page_fd;                       /* shows the next server that we are who had the page */
+    bool is_kept;                      /* by somebody who starts a next server */
+    const char *socket_path, *vm_name; /* copies, behind the requester */
+    int wake_fd;                       /* eventfd: ends the watcher */
     pthread_t watcher;
     struct requester_listener listener; /* the watcher calls it */
     _Atomic bool is_over; /* set by the watcher or requester_stop, read by every access */
@@ -62,30 +69,83 @@ static void ignore_line(void *context, const char *line, int descriptor)
 }
 
 /* False: the server is gone, or no longer makes sense. */
-static bool requester_hear(const struct requester *requester)
+static bool requester_hear(struct requester *requester)
 {
     char line[WIRE_LINE_MAX];
     int descriptor;
     if (wire_receive_line(requester->socket_fd, line, sizeof(line), &descriptor) != 0)
         return false;
+    if (strcmp(line, "end") == 0) { /* in order: no other one comes */
+        requester->is_kept = false;
+        return true;
+    }
     requester->listener.line(requester->listener.context, line, descriptor);
     return true;
+}
+
+/* True: somebody wants the watcher to end, within timeout_ms. */
+static bool requester_is_woken(const struct requester *requester, int timeout_ms)
+{
+    struct pollfd entry = {.fd = requester->wake_fd, .events = POLLIN};
+    return poll(&entry, 1, timeout_ms) > 0;
+}
+
+/* Shows the page to the server that is there now. 0; -ENOENT, -ECONNREFUSED and the like: not yet;
+ * -EPROTO: it says no. */
+static int requester_show_page(struct requester *requester)
+{
+    char line[WIRE_LINE_MAX];
+    const char *text;
+    int fd = wire_connect(requester->socket_path);
+    if (fd < 0)
+        return fd;
+    int result = wire_send_line_with(fd, requester->page_fd, "attach %s", requester->vm_name);
+    if (result == 0)
+        result = wire_receive_line(fd, line, sizeof(line), NULL);
+    if (result == 0 && wire_parse_reply(line, &text) != 0)
+        result = -EPROTO;
+    if (result != 0) {
+        close(fd);
+        return result;
+    }
+    close(requester->socket_fd);
+    requester->socket_fd = fd;
+    return 0;
+}
+
+/* The server has died, and another one is on its way: it has our page, and every slot of it. False:
+ * none came, or not for us. Accesses wait meanwhile. */
+static bool requester_return(struct requester *requester)
+{
+    if (!requester->is_kept)
+        return false;
+    uint64_t begin_ticks = ticks_now(), patience_ticks = ticks_from_ns(RETURN_NS);
+    for (int pause_ms = 1; ticks_now() - begin_ticks < patience_ticks;) {
+        int result = requester_show_page(requester);
+        if (result == 0 || result == -EPROTO)
+            return result == 0;
+        if (requester_is_woken(requester, pause_ms))
+            return false;
+        pause_ms = pause_ms < RETURN_PAUSE_MOST_MS ? 2 * pause_ms : pause_ms;
+    }
+    return false;
 }
 
 static void *requester_watch(void *argument)
 {
     struct requester *requester = argument;
-    struct pollfd entries[2] = {
-        {.fd = requester->socket_fd, .events = POLLIN | POLLRDHUP},
-        {.fd = requester->wake_fd, .events = POLLIN},
-    };
     bool goes_on = true;
     while (goes_on) {
+        struct pollfd entries[2] = {
+            {.fd = requester->socket_fd, .events = POLLIN | POLLRDHUP},
+            {.fd = requester->wake_fd, .events = POLLIN},
+        };
         if (poll(entries, 2, -1) < 0)
             goes_on = errno == EINTR;
         else
-            goes_on = entries[1].revents == 0 && (entries[0].revents & POLLIN) != 0 &&
-                      requester_hear(requester);
+            goes_on = entries[1].revents == 0 &&
+                      (((entries[0].revents & POLLIN) != 0 && requester_hear(requester)) ||
+                       requester_return(requester));
     }
     requester_stop(requester);
     return NULL;
@@ -141,6 +201,7 @@ static int requester_parse_attached(struct requester *requester, const char *tex
         uint32_t waits;
         if (strncmp(text, "waits=", 6) == 0 && parse_field(text, "waits", 1, &waits))
             requester->server_waits = waits;
+        requester->is_kept = requester->is_kept || strncmp(text, "kept=1", 6) == 0;
     }
     return 0;
 }
@@ -172,8 +233,7 @@ static int requester_handshake(struct requester *requester, const char *socket_p
     } else {
         result = requester_map(requester, page_fd, error, error_bytes);
     }
-    if (page_fd >= 0)
-        close(page_fd); /* the mapping keeps the page */
+    requester->page_fd = page_fd;
     return result;
 }
 
@@ -184,6 +244,8 @@ static void requester_release(struct requester *requester)
         munmap(requester->slots, PAGE_BYTES);
     if (requester->socket_fd >= 0)
         close(requester->socket_fd);
+    if (requester->page_fd >= 0)
+        close(requester->page_fd);
     if (requester->wake_fd >= 0)
         close(requester->wake_fd);
     if (requester->upcall_fd >= 0)
@@ -198,10 +260,14 @@ int requester_attach_listening(const char *socket_path, const char *vm_name,
                                const struct requester_listener *listener,
                                struct requester **requester, char *error, size_t error_bytes)
 {
-    struct requester *created = calloc(1, sizeof(*created));
+    size_t path_bytes = strlen(socket_path) + 1, name_bytes = strlen(vm_name) + 1;
+    struct requester *created = calloc(1, sizeof(*created) + path_bytes + name_bytes);
     if (!created)
         return fail(error, error_bytes, -ENOMEM, "out of memory");
-    created->socket_fd = created->upcall_fd = -1;
+    char *copies = (char *)(created + 1);
+    created->socket_path = memcpy(copies, socket_path, path_bytes);
+    created->vm_name = memcpy(copies + path_bytes, vm_name, name_bytes);
+    created->socket_fd = created->page_fd = created->upcall_fd = -1;
     memset(created->notify_fds, -1, sizeof(created->notify_fds));
     created->listener = *listener;
     created->spin_ticks = ticks_from_ns(SPIN_NS);

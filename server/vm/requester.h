@@ -7,7 +7,9 @@
  *          requester_prepare some vCPUs sleep instead: completion_polling 0, and an eventfd.
  * Threads: attach and detach: one. requester_access: one thread a vCPU; different vCPUs at once.
  * Memory:  the page is mapped shared; struct requester belongs to the caller of attach.
- * Errors:  the server vanishing ends every waiting access with -ESHUTDOWN within milliseconds.
+ * Errors:  the server vanishing ends every waiting access with -ESHUTDOWN within milliseconds; if it is one
+ *          that is started again (`ioreqd --supervise`, systemd), accesses wait for the next one, up to
+ *          10 s, and go on.
  * Source:  shared slot protocol of <linux/acrn.h>; ACRN hypervisor, dm/io_req.c (facts).
  */
 #ifndef SERVER_VM_REQUESTER_H
