@@ -167,7 +167,7 @@ static void run_scene(void (*play_peer)(struct scene *scene),
     assert_int_equal(event_loop_watch(scene.connections.loop, scene.step, POLLIN, step_ready,
                                       &scene, &scene.step_watch),
                      0);
-    connection_open(&scene.connections, ends[0], WORLD_PID);
+    connection_open(&scene.connections, ends[0], WORLD_PID, true);
     assert_int_equal(pthread_create(&peer, NULL, play, &scene), 0);
     assert_int_equal(event_loop_run(scene.connections.loop), 0);
     pthread_join(peer, NULL);
