@@ -24,7 +24,7 @@ int page_init(struct page *page, uint32_t vcpu_count, const struct router *route
     page->default_client = default_client;
     atomic_init(&page->router, router);
     for (uint32_t i = 0; i < SLOT_COUNT; i++)
-        page->hints[i].generation = 0;
+        page->hints[i].state = 0;
     page_kept_init(&page->own, 0);
     page_keep(page, &page->own);
     return 0;

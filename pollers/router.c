@@ -2,7 +2,7 @@
 #include "pollers/router.h"
 
 #include "pollers/memory.h"
-#include "pollers/router_tree.h"
+#include "pollers/router_index.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -11,11 +11,24 @@
 struct router_home {
     struct router router;
     _Alignas(64) struct router_nodes nodes;
+    struct router_indexes indexes;
+    _Alignas(64) char root_indexes[ROUTER_TREES * ROUTER_INDEX_ROOT_BYTES];
 };
 
 static struct router_home *home_of(struct router *router)
 {
     return (struct router_home *)router;
+}
+
+_Static_assert(ROUTER_TREES <= 4, "a generation leaves two bits for the type");
+
+const struct router_node *router_descend(uintptr_t bucket, uint64_t address)
+{
+    const struct router_node *node = (const struct router_node *)(bucket & ROUTER_NODE_MASK);
+    for (uintptr_t levels = bucket & ROUTER_LEVELS_MASK; levels > 0; levels--)
+        node =
+            atomic_load_explicit(&node->children[router_rank(node, address)], memory_order_acquire);
+    return node;
 }
 
 /* ---- from ranges to segments that do not overlap ----------------------------------------- */
@@ -200,8 +213,12 @@ static int change_type(struct router *router, uint32_t type, struct tree_span sp
 {
     struct heap heap = {.ranges = scratch->heap};
     size_t segment_count = flatten(sorted, count, span, &heap, scratch->segments);
-    return tree_replace(&router->roots[type], &home_of(router)->nodes, span, scratch->segments,
-                        segment_count);
+    struct tree_outcome outcome;
+    int result = tree_replace(&router->roots[type], &home_of(router)->nodes, span,
+                              scratch->segments, segment_count, &outcome);
+    if (result == 0)
+        router_indexes_update(&home_of(router)->indexes, router, type, &outcome);
+    return result;
 }
 
 static int fill(struct router *router, const struct scratch *scratch, size_t count)
@@ -209,13 +226,17 @@ static int fill(struct router *router, const struct scratch *scratch, size_t cou
     struct router_nodes *nodes = &home_of(router)->nodes;
     /* Most of what will be needed lies together, if nothing overlaps. */
     int result = router_nodes_reserve(nodes, count / 6 + 8);
+    for (uint32_t type = 0; type < ROUTER_TREES && result == 0; type++)
+        result = tree_init(&router->roots[type], nodes);
+    if (result == 0)
+        router_indexes_init(&home_of(router)->indexes, router, home_of(router)->root_indexes,
+                            nodes->node);
     size_t begin = 0;
     for (uint32_t type = 0; type < ROUTER_TREES && result == 0; type++) {
         size_t end = begin;
         while (end < count && scratch->sorted[end]->type == type)
             end++;
-        result = tree_init(&router->roots[type], nodes);
-        if (result == 0)
+        if (end > begin)
             result = change_type(router, type, (struct tree_span){0, UINT64_MAX},
                                  scratch->sorted + begin, end - begin, scratch);
         begin = end;
@@ -229,7 +250,7 @@ static void new_generation(struct router *router)
 {
     static _Atomic uint64_t last;
     /* Relaxed: only the number counts. */
-    uint64_t generation = atomic_fetch_add_explicit(&last, 1, memory_order_relaxed) + 1;
+    uint64_t generation = atomic_fetch_add_explicit(&last, 4, memory_order_relaxed) + 4;
     /* Release: pairs with router_find_again's acquire. */
     atomic_store_explicit(&router->generation, generation, memory_order_release);
 }
@@ -300,13 +321,21 @@ int router_change(struct router *router, uint32_t type, uint64_t first, uint64_t
 void router_reclaim(struct router *router)
 {
     router_nodes_reclaim(&home_of(router)->nodes);
+    router_indexes_reclaim(&home_of(router)->indexes);
 }
 
 struct memory_block router_block(const struct router *router, size_t index)
 {
     if (index == 0)
         return (struct memory_block){router, sizeof(struct router_home)};
-    return router_nodes_block(&((const struct router_home *)router)->nodes, index - 1);
+    const struct router_home *home = (const struct router_home *)router;
+    size_t of_indexes = 0;
+    struct memory_block block;
+    for (; block = router_indexes_block(&home->indexes, router, of_indexes), block.memory;
+         of_indexes++)
+        if (of_indexes == index - 1)
+            return block;
+    return router_nodes_block(&home->nodes, index - 1 - of_indexes);
 }
 
 struct router_figures router_figures(const struct router *router)
@@ -320,6 +349,7 @@ void router_destroy(struct router *router)
 {
     while (router) {
         struct router *older = router->older;
+        router_indexes_free(&home_of(router)->indexes, router);
         router_nodes_free(&home_of(router)->nodes);
         memory_free(router, sizeof(struct router_home));
         router = older;

@@ -28,18 +28,20 @@ struct place {
 struct replacement {
     struct router_nodes *nodes;
     struct tree_span span;
-    struct place low[LEVELS_MAX];  /* [level] on the way to the address before the span */
-    struct place high[LEVELS_MAX]; /* [level] and to the one behind it; level 0: leaves */
-    size_t levels;                 /* of the root */
-    bool is_at_end;                /* behind the span comes no node at any level */
-    struct tree_item *items;       /* [count] of the level at work */
+    struct place low[LEVELS_MAX];       /* [level] on the way to the address before the span */
+    struct place high[LEVELS_MAX];      /* [level] and to the one behind it; level 0: leaves */
+    struct tree_span spans[LEVELS_MAX]; /* [level] addresses whose way leads through low[level] */
+    size_t levels;                      /* of the root */
+    bool is_at_end;                     /* behind the span comes no node at any level */
+    struct tree_item *items;            /* [count] of the level at work */
     size_t count;
+    struct tree_outcome *outcome;
 };
 
 /* ---- nodes ------------------------------------------------------------------------------- */
 
 /* Relaxed, here and in child_set: control wrote what it reads, and publish is what readers see. */
-static struct router_node *child_of(const struct router_node *node, size_t index)
+struct router_node *tree_child(const struct router_node *node, size_t index)
 {
     return atomic_load_explicit(&node->children[index], memory_order_relaxed);
 }
@@ -49,15 +51,15 @@ static void child_set(struct router_node *node, size_t index, struct router_node
     atomic_store_explicit(&node->children[index], child, memory_order_relaxed);
 }
 
-static size_t child_count(const struct router_node *node)
+size_t tree_child_count(const struct router_node *node)
 {
     size_t count = 1;
-    while (count < ROUTER_FANOUT && child_of(node, count) != child_of(node, count - 1))
+    while (count < ROUTER_FANOUT && tree_child(node, count) != tree_child(node, count - 1))
         count++;
     return count;
 }
 
-static size_t segment_count(const struct router_node *leaf)
+size_t tree_segment_count(const struct router_node *leaf)
 {
     const struct router_segment *segments = leaf->segments;
     if (leaf->firsts[0] > segments[0].last)
@@ -70,7 +72,7 @@ static size_t segment_count(const struct router_node *leaf)
 
 static size_t item_count(const struct router_node *node, size_t level)
 {
-    return level == 0 ? segment_count(node) : child_count(node);
+    return level == 0 ? tree_segment_count(node) : tree_child_count(node);
 }
 
 static struct tree_item item_of(const struct router_node *node, size_t level, size_t index)
@@ -79,7 +81,7 @@ static struct tree_item item_of(const struct router_node *node, size_t level, si
     if (level == 0)
         item.segment = node->segments[index];
     else
-        item.child = child_of(node, index);
+        item.child = tree_child(node, index);
     return item;
 }
 
@@ -132,7 +134,7 @@ static void gather_segments(struct replacement *change, const struct tree_item *
 {
     const struct router_node *low = change->low[0].node, *high = change->high[0].node;
     struct tree_span span = change->span;
-    size_t low_count = segment_count(low), high_count = segment_count(high);
+    size_t low_count = tree_segment_count(low), high_count = tree_segment_count(high);
     for (size_t i = 0; i < low_count && low->firsts[i] < span.first; i++) {
         struct tree_item item = item_of(low, 0, i);
         if (item.segment.last >= span.first)
@@ -167,21 +169,27 @@ static void append(struct replacement *change, size_t level, const struct router
         change->items[change->count++] = item_of(node, level, i);
 }
 
+static int replace(struct replacement *change, struct router_node *node, size_t level)
+{
+    change->outcome->leaves -= level == 0;
+    return router_nodes_replace(change->nodes, node);
+}
+
 /* A row that is too short for a node takes in a neighbour's items. */
 static int join_neighbour(struct replacement *change, size_t level)
 {
     struct place *low = &change->low[level + 1], *high = &change->high[level + 1];
     struct router_node *neighbour;
     if (low->index > 0) {
-        neighbour = child_of(low->node, --low->index);
+        neighbour = tree_child(low->node, --low->index);
         prepend(change, level, neighbour, item_count(neighbour, level));
-    } else if (high->index + 1 < child_count(high->node)) {
-        neighbour = child_of(high->node, ++high->index);
+    } else if (high->index + 1 < tree_child_count(high->node)) {
+        neighbour = tree_child(high->node, ++high->index);
         append(change, level, neighbour, 0);
     } else {
         return 0;
     }
-    return router_nodes_replace(change->nodes, neighbour);
+    return replace(change, neighbour, level);
 }
 
 /* Makes nodes of the row, and these the row. Evenly, so that each has room for more; but full ones
@@ -202,18 +210,19 @@ static int pack(struct replacement *change, size_t level)
         change->items[i] = (struct tree_item){.first = node->firsts[0], .child = node};
         taken += count;
     }
+    change->outcome->leaves += level == 0 ? (ptrdiff_t)node_count : 0;
     change->count = node_count;
     return 0;
 }
 
 /* ---- what goes --------------------------------------------------------------------------- */
 
-static int replace_all(struct router_nodes *nodes, struct router_node *node, size_t level)
+static int replace_all(struct replacement *change, struct router_node *node, size_t level)
 {
-    int result = router_nodes_replace(nodes, node);
-    size_t count = level > 0 ? child_count(node) : 0;
+    int result = replace(change, node, level);
+    size_t count = level > 0 ? tree_child_count(node) : 0;
     for (size_t i = 0; i < count && result == 0; i++)
-        result = replace_all(nodes, child_of(node, i), level - 1);
+        result = replace_all(change, tree_child(node, i), level - 1);
     return result;
 }
 
@@ -222,11 +231,11 @@ static int replace_between(struct replacement *change, size_t level)
 {
     struct place low = change->low[level], high = change->high[level];
     int result = 0;
-    size_t low_end = low.node == high.node ? high.index : child_count(low.node);
+    size_t low_end = low.node == high.node ? high.index : tree_child_count(low.node);
     for (size_t i = low.index + 1; i < low_end && result == 0; i++)
-        result = replace_all(change->nodes, child_of(low.node, i), level - 1);
+        result = replace_all(change, tree_child(low.node, i), level - 1);
     for (size_t i = 0; low.node != high.node && i < high.index && result == 0; i++)
-        result = replace_all(change->nodes, child_of(high.node, i), level - 1);
+        result = replace_all(change, tree_child(high.node, i), level - 1);
     /* And those between the two nodes: they are between the two ways one level up. */
     return result;
 }
@@ -234,11 +243,21 @@ static int replace_between(struct replacement *change, size_t level)
 static int replace_ways(struct replacement *change, size_t level)
 {
     struct router_node *low = change->low[level].node, *high = change->high[level].node;
-    int result = router_nodes_replace(change->nodes, low);
-    return result == 0 && high != low ? router_nodes_replace(change->nodes, high) : result;
+    int result = replace(change, low, level);
+    return result == 0 && high != low ? replace(change, high, level) : result;
 }
 
 /* ---- the change -------------------------------------------------------------------------- */
+
+/* Of a node that addresses of span lead through. */
+static struct tree_span span_of_child(struct tree_span span, struct place place)
+{
+    if (place.index > 0)
+        span.first = place.node->firsts[place.index];
+    if (place.index + 1 < tree_child_count(place.node))
+        span.last = place.node->firsts[place.index + 1] - 1;
+    return span;
+}
 
 static void find_ways(struct replacement *change, uintptr_t root)
 {
@@ -246,31 +265,33 @@ static void find_ways(struct replacement *change, uintptr_t root)
     /* One address further than the span: a segment that ends there may have to grow into it. */
     uint64_t low_address = span.first > 0 ? span.first - 1 : 0;
     uint64_t high_address = span.last < UINT64_MAX ? span.last + 1 : UINT64_MAX;
-    struct router_node *low = (struct router_node *)(root & ~ROUTER_LEVELS_MASK), *high = low;
+    struct router_node *low = (struct router_node *)(root & ROUTER_NODE_MASK), *high = low;
     change->levels = root & ROUTER_LEVELS_MASK;
     change->is_at_end = true;
+    change->spans[change->levels] = (struct tree_span){0, UINT64_MAX};
     for (size_t level = change->levels;; level--) {
         change->low[level].node = low;
         change->high[level].node = high;
         if (level == 0)
             break;
-        size_t low_last = child_count(low) - 1, high_last = child_count(high) - 1;
+        size_t low_last = tree_child_count(low) - 1, high_last = tree_child_count(high) - 1;
         size_t low_rank = router_rank(low, low_address);
         size_t high_rank = router_rank(high, high_address);
         change->low[level].index = low_rank < low_last ? low_rank : low_last;
         change->high[level].index = high_rank < high_last ? high_rank : high_last;
         change->is_at_end &= high_rank >= high_last;
-        low = child_of(low, change->low[level].index);
-        high = child_of(high, change->high[level].index);
+        change->spans[level - 1] = span_of_child(change->spans[level], change->low[level]);
+        low = tree_child(low, change->low[level].index);
+        high = tree_child(high, change->high[level].index);
     }
-    size_t count = segment_count(high);
+    size_t count = tree_segment_count(high);
     change->is_at_end &= count == 0 || high->segments[count - 1].last <= span.last;
 }
 
 /* One child for one other: the change. */
 static void publish_child(struct place place, struct router_node *child)
 {
-    size_t count = child_count(place.node);
+    size_t count = tree_child_count(place.node);
     size_t end = place.index + 1 < count ? place.index + 1 : ROUTER_FANOUT;
     /* Release: pairs with router_find's acquire. Of repeated places a lookup reads only one. */
     for (size_t i = place.index; i < end; i++)
@@ -280,8 +301,11 @@ static void publish_child(struct place place, struct router_node *child)
 /* The row is the root's: all of it, or one node that holds it. */
 static int publish_root(struct replacement *change, _Atomic uintptr_t *root, size_t level)
 {
-    if (change->count == 0)
+    change->outcome->span = (struct tree_span){0, UINT64_MAX};
+    if (change->count == 0) {
+        change->outcome->leaves++;
         return tree_init(root, change->nodes);
+    }
     if (level > 0 && change->count == 1) {
         level--; /* its only child is the root from now on */
     } else {
@@ -315,6 +339,7 @@ static int rebuild(struct replacement *change, _Atomic uintptr_t *root)
         struct place low = change->low[level + 1], high = change->high[level + 1];
         if (low.node == high.node && low.index == high.index && change->count == 1) {
             publish_child(low, change->items[0].child);
+            change->outcome->span = change->spans[level];
             break;
         }
         prepend(change, level + 1, low.node, low.index);
@@ -324,9 +349,10 @@ static int rebuild(struct replacement *change, _Atomic uintptr_t *root)
 }
 
 int tree_replace(_Atomic uintptr_t *root, struct router_nodes *nodes, struct tree_span span,
-                 const struct tree_item *segments, size_t count)
+                 const struct tree_item *segments, size_t count, struct tree_outcome *outcome)
 {
-    struct replacement change = {.nodes = nodes, .span = span};
+    struct replacement change = {.nodes = nodes, .span = span, .outcome = outcome};
+    *outcome = (struct tree_outcome){0};
     change.items = calloc(count + ITEMS_AROUND, sizeof(*change.items));
     if (!change.items)
         return -ENOMEM;

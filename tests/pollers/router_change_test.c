@@ -235,7 +235,7 @@ static size_t check_shape(const struct router *router)
     size_t nodes = 0;
     for (uint32_t type = 0; type < ROUTER_TREES; type++) {
         uintptr_t root = atomic_load_explicit(&router->roots[type], memory_order_relaxed);
-        const struct router_node *node = (const struct router_node *)(root & ~ROUTER_LEVELS_MASK);
+        const struct router_node *node = (const struct router_node *)(root & ROUTER_NODE_MASK);
         uint64_t free_from = 0;
         if (router_find(router, type, node->firsts[0], 1) || (root & ROUTER_LEVELS_MASK))
             nodes += check_subtree(node, root & ROUTER_LEVELS_MASK, 0, UINT64_MAX, &free_from);
@@ -258,8 +258,9 @@ struct journey {
 static struct journey set_out(const struct router *router, uint32_t type, uint64_t address)
 {
     uintptr_t root = atomic_load_explicit(&router->roots[type], memory_order_relaxed);
-    struct journey journey = {.address = address, .type = type, .levels = root & 63};
-    const struct router_node *node = (const struct router_node *)(root & ~ROUTER_LEVELS_MASK);
+    struct journey journey = {
+        .address = address, .type = type, .levels = root & ROUTER_LEVELS_MASK};
+    const struct router_node *node = (const struct router_node *)(root & ROUTER_NODE_MASK);
     for (uintptr_t level = journey.levels;; level--) {
         journey.nodes[level] = node;
         if (level == 0)
@@ -273,8 +274,10 @@ static struct journey set_out(const struct router *router, uint32_t type, uint64
 static const struct router_route *find_from(const struct router_node *node, uintptr_t level,
                                             uint64_t address)
 {
-    const struct router router = {.roots = {(uintptr_t)node | level}};
-    return router_find(&router, 0, address, 1);
+    uint64_t first;
+    const struct router_segment *segment =
+        router_find_below((uintptr_t)node | level, address, 1, &first);
+    return segment ? &segment->route : NULL;
 }
 
 /* Wherever it was when the change came, it finds what was there before or what is there after. */
