@@ -44,9 +44,12 @@ static bool parse_part(const char *text, struct load_part *part, const char **en
     } else if (strncmp(text, "ones:", 5) == 0) {
         part->kind = LOAD_ONES;
         range = text + 5;
+    } else if (strncmp(text, "formula:", 8) == 0) {
+        part->kind = LOAD_FORMULA;
+        range = text + 8;
     } else {
         return refuse(error, error_bytes, text,
-                      "expected scratch:... or ones:..., such as " LOAD_DEFAULT_MIX);
+                      "expected scratch:..., ones:... or formula:..., such as " LOAD_DEFAULT_MIX);
     }
     if (!address_range_parse(range, &part->range, end))
         return refuse(error, error_bytes, text,

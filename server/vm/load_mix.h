@@ -10,10 +10,13 @@
  * A mix is a comma-separated list of KIND:SPACE:FIRST-LAST=WEIGHT. KIND scratch: registers that
  * keep what is written, byte by byte, as a register bank of 8-byte registers does; its range starts
  * at a multiple of 8 and has whole 8-byte units. KIND ones: nothing is there, reads give all-ones.
+ * KIND formula: reads only, each of load_formula; all-ones is right, too, and counted apart: the
+ * server answered in place of a device that was not to be had.
  */
 #ifndef SERVER_VM_LOAD_MIX_H
 #define SERVER_VM_LOAD_MIX_H
 
+#include "clients/request.h"
 #include "server/vm/volatile_answers.h"
 
 #define LOAD_PARTS_MAX         16
@@ -26,7 +29,14 @@
 enum load_kind {
     LOAD_SCRATCH,
     LOAD_ONES,
+    LOAD_FORMULA,
 };
+
+/* What a read of kind formula gives, of any size: never all-ones. */
+static inline uint64_t load_formula(uint64_t address, uint32_t size_bytes)
+{
+    return address * 0x9e3779b97f4a7c15u & ~1ull & request_ones(size_bytes);
+}
 
 struct load_part {
     enum load_kind kind;

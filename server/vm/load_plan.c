@@ -21,8 +21,9 @@ struct load_plan {
     uint64_t random;
     struct load_share shares[LOAD_PARTS_MAX]; /* by part; empty where the kind is ones */
     /* Of the access that load_plan_next gave: */
-    struct load_unit *unit; /* NULL: kind ones */
+    struct load_unit *unit; /* NULL: another kind than scratch */
     size_t unit_offset;
+    bool has_formula;
 };
 
 static uint64_t random_next(struct load_plan *plan)
@@ -119,6 +120,7 @@ static void choose_scratch(struct load_plan *plan, size_t part_index,
             random_below(plan, LOAD_UNIT_BYTES / access->size_bytes) * access->size_bytes;
     }
     plan->unit = unit;
+    plan->has_formula = false;
     access->address = part->range.first +
                       (index * plan->setup.vcpu_count + plan->setup.vcpu) * LOAD_UNIT_BYTES +
                       plan->unit_offset;
@@ -145,6 +147,7 @@ static void choose_ones(struct load_plan *plan, const struct address_range *rang
     access->address = first + index * size_bytes;
     access->size_bytes = size_bytes;
     plan->unit = NULL;
+    plan->has_formula = false;
 }
 
 void load_plan_next(struct load_plan *plan, struct requester_access *access)
@@ -158,6 +161,10 @@ void load_plan_next(struct load_plan *plan, struct requester_access *access)
         choose_scratch(plan, part_index, access);
     else
         choose_ones(plan, &part->range, access);
+    if (part->kind == LOAD_FORMULA) {
+        plan->has_formula = true;
+        access->direction = REQUEST_READ;
+    }
     if (access->direction == REQUEST_WRITE)
         access->value = random_next(plan) & request_ones((uint32_t)access->size_bytes);
 }
@@ -176,9 +183,18 @@ bool load_plan_check(struct load_plan *plan, const struct requester_access *acce
         return true;
     }
     *expected = request_ones((uint32_t)access->size_bytes);
+    if (load_plan_is_given_up(plan, access))
+        return true;
     if (unit) {
         *expected = 0;
         memcpy(expected, unit->bytes + plan->unit_offset, access->size_bytes);
+    } else if (plan->has_formula) {
+        *expected = load_formula(access->address, (uint32_t)access->size_bytes);
     }
     return access->value == *expected;
+}
+
+bool load_plan_is_given_up(const struct load_plan *plan, const struct requester_access *access)
+{
+    return plan->has_formula && access->value == request_ones((uint32_t)access->size_bytes);
 }

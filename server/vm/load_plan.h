@@ -39,6 +39,9 @@ void load_plan_next(struct load_plan *plan, struct requester_access *access);
 bool load_plan_check(struct load_plan *plan, const struct requester_access *access,
                      uint64_t *expected);
 
+/* With the same access: a read of kind formula that the server answered in its device's place. */
+bool load_plan_is_given_up(const struct load_plan *plan, const struct requester_access *access);
+
 /* Whether each of vcpu_count vCPUs gets a unit of every scratch range. */
 bool load_mix_suffices(const struct load_mix *mix, uint32_t vcpu_count);
 

@@ -32,6 +32,7 @@ struct load_vcpu {
     uint64_t count; /* its share; UINT64_MAX: no limit */
     uint64_t verified_count;
     uint64_t wrong_count;
+    uint64_t given_up_count; /* kind formula: all-ones in its device's place */
     pthread_t thread;
     struct traffic traffic;
 };
@@ -46,6 +47,7 @@ struct load_session {
     struct load_vcpu *vcpus;
     uint64_t begin_ns;
     uint64_t end_ns;
+    uint32_t unanswered_count;      /* vCPUs whose last access had no answer in STOP_GRACE_NS */
     _Atomic uint32_t running_count; /* vCPUs that have accesses left */
     _Atomic uint32_t printed_count; /* wrong answers, of all vCPUs */
     _Atomic uint32_t wrong_parts;   /* bit i: of parts[i] of the mix */
@@ -85,6 +87,7 @@ static void load_count_answer(struct load_vcpu *vcpu, const struct requester_acc
     if (access->direction == REQUEST_WRITE)
         return;
     vcpu->verified_count++;
+    vcpu->given_up_count += load_plan_is_given_up(vcpu->plan, access);
     if (is_right)
         return;
     vcpu->wrong_count++;
@@ -221,8 +224,12 @@ static void load_run_threads(struct load_session *session)
     }
     if (!ending_wait(&session->ending, session->options->duration_ns))
         ending_raise(&session->ending, ENDING_TIMEOUT, "--duration is over");
-    if (!ending_wait_for_none(&session->running_count, STOP_GRACE_NS))
+    if (!ending_wait_for_none(&session->running_count, STOP_GRACE_NS)) {
+        /* Relaxed: whoever is answered only now is counted, too. */
+        session->unanswered_count =
+            atomic_load_explicit(&session->running_count, memory_order_relaxed);
         requester_stop(session->requester); /* the server owes an answer and does not give it */
+    }
     for (uint32_t i = 0; i < session->started_count; i++)
         pthread_join(session->vcpus[i].thread, NULL);
     session->end_ns = monotonic_ns();
@@ -232,6 +239,7 @@ struct load_result {
     struct traffic traffic;
     uint64_t verified_count;
     uint64_t wrong_count;
+    uint64_t given_up_count;
     double seconds;
     bool has_passed;
 };
@@ -255,9 +263,11 @@ static void load_print(const struct load_session *session, const struct load_res
         affinity_print_json(&session->affinity, report);
         fprintf(report,
                 "\"passed\": %s, \"seconds\": %.3f, \"per_second\": %.0f, \"verified\": %" PRIu64
-                ", \"wrong\": %" PRIu64 ", ",
+                ", \"wrong\": %" PRIu64 ", \"given_up\": %" PRIu64 ", \"unanswered\": %" PRIu32
+                ", ",
                 result->has_passed ? "true" : "false", result->seconds, per_second,
-                result->verified_count, result->wrong_count);
+                result->verified_count, result->wrong_count, result->given_up_count,
+                session->unanswered_count);
         traffic_print_json(&result->traffic, report);
         fputs("}\n", report);
         return;
@@ -271,6 +281,9 @@ static void load_print(const struct load_session *session, const struct load_res
     fprintf(report,
             "answers       %" PRIu64 " verified, %" PRIu64 " wrong, %.0f accesses a second\n",
             result->verified_count, result->wrong_count, per_second);
+    if (result->given_up_count)
+        fprintf(report, "given up      %" PRIu64 " reads: the server answered for their device\n",
+                result->given_up_count);
     traffic_print(&result->traffic, report);
     affinity_print_hint(&session->affinity, &result->traffic, report);
 }
@@ -288,7 +301,9 @@ static void load_explain_wrong_parts(const struct load_session *session)
                      part->range.last,
                      part->kind == LOAD_SCRATCH
                          ? "is there a register_bank with count at this range? (scratch)"
-                         : "is there a device at this range? (ones)");
+                     : part->kind == LOAD_ONES
+                         ? "is there a device at this range? (ones)"
+                         : "is there a device that answers by load_formula? (formula)");
     }
 }
 
@@ -299,13 +314,17 @@ static int load_finish(const struct load_session *session, FILE *report)
         traffic_merge(&result.traffic, &session->vcpus[i].traffic);
         result.verified_count += session->vcpus[i].verified_count;
         result.wrong_count += session->vcpus[i].wrong_count;
+        result.given_up_count += session->vcpus[i].given_up_count;
     }
     enum ending_cause cause = ending_get(&session->ending);
     bool has_ended_well = cause == ENDING_DONE || cause == ENDING_TIMEOUT || cause == ENDING_SIGNAL;
-    result.has_passed = has_ended_well && result.wrong_count == 0;
+    result.has_passed = has_ended_well && result.wrong_count == 0 && session->unanswered_count == 0;
     load_print(session, &result, report);
     if (!has_ended_well)
         return command_fail(COMMAND, "%s", session->ending.text);
+    if (session->unanswered_count)
+        command_warn(COMMAND, "%" PRIu32 " accesses were not answered within 2 s of the run's end",
+                     session->unanswered_count);
     if (!result.has_passed) {
         load_explain_wrong_parts(session);
         return command_fail(COMMAND, "%" PRIu64 " wrong answers (again with --seed %" PRIu64 ")",

@@ -76,6 +76,34 @@ static struct load_plan *plan_of(const struct load_mix *mix, uint32_t vcpu, uint
     return plan;
 }
 
+static void formula_is_only_read_and_all_ones_is_counted_apart(void **state)
+{
+    (void)state;
+    struct load_mix mix = mix_of("formula:mmio:0xffffffffffffff00-0xffffffffffffffff=1");
+    struct load_plan *plan = plan_of(&mix, 1, 7);
+    for (int i = 0; i < 1000; i++) {
+        struct requester_access access;
+        uint64_t expected = 0;
+        load_plan_next(plan, &access);
+        assert_int_equal(access.direction, REQUEST_READ);
+        uint32_t size_bytes = (uint32_t)access.size_bytes;
+        uint64_t right = load_formula(access.address, size_bytes);
+        assert_true(right < request_ones(size_bytes));
+        access.value = right;
+        assert_true(load_plan_check(plan, &access, &expected));
+        assert_false(load_plan_is_given_up(plan, &access));
+        access.value = right ^ 2;
+        if (access.value != request_ones(size_bytes)) {
+            assert_false(load_plan_check(plan, &access, &expected));
+            assert_true(expected == right);
+        }
+        access.value = request_ones(size_bytes);
+        assert_true(load_plan_check(plan, &access, &expected));
+        assert_true(load_plan_is_given_up(plan, &access));
+    }
+    load_plan_destroy(plan);
+}
+
 static bool access_is_valid(const struct requester_access *access)
 {
     uint64_t size_bytes = access->size_bytes;
@@ -381,6 +409,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bad_mixes_are_refused),
+        cmocka_unit_test(formula_is_only_read_and_all_ones_is_counted_apart),
         cmocka_unit_test(same_addresses_in_both_spaces_are_two_places),
         cmocka_unit_test(accesses_stay_in_their_vcpus_units),
         cmocka_unit_test(same_seed_gives_the_same_accesses),
