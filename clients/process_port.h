@@ -115,7 +115,7 @@ struct process_port {
     _Alignas(64) _Atomic uint32_t state;
     _Atomic uint64_t late;        /* deadlines missed: completed by the policy */
     _Atomic uint64_t refused;     /* answers that came late, twice, or to nothing */
-    _Atomic uint64_t unserved;    /* answered at once: nobody was there */
+    _Atomic uint64_t unserved;    /* answered at once: nobody was there, or its ring full */
     _Atomic uint64_t handed_on;   /* to the next incarnation, not yet taken by the last */
     _Atomic uint64_t asked_again; /* taken by the last incarnation, which died */
     _Atomic uint64_t failed;      /* taken by one that died; completed by the policy */

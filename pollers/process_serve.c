@@ -123,7 +123,14 @@ bool process_has_room(struct page *page, struct client *client)
     enum channel_room room = channel_room(port->channel);
     if (room == CHANNEL_BROKEN)
         condemn(page, client, PROCESS_BROKE_CHANNEL);
-    return room != CHANNEL_FULL;
+    /* A deadline begins when the request is handed over: one left PENDING would have none. */
+    return room != CHANNEL_FULL || port->policy.deadline_ticks != 0;
+}
+
+/* There are more cells than slots: what fills them was given up, and nobody takes it. */
+static bool is_far_behind(const struct process_port *port)
+{
+    return port->channel && port->channel->pushed - port->channel->taken_seen >= CHANNEL_CAPACITY;
 }
 
 static void push(struct page *page, struct process_port *port, uint32_t slot_index)
@@ -150,7 +157,7 @@ void process_hand_over(struct page *page, struct client *client, const struct in
     struct process_port *port = client->process;
     const struct request *request = &entry->request;
     uint32_t slot_index = request->vcpu, state = state_of(port);
-    if (state != PROCESS_SERVING && state != PROCESS_AWAITED) {
+    if ((state != PROCESS_SERVING && state != PROCESS_AWAITED) || is_far_behind(port)) {
         counter_add(&port->unserved, 1);
         page_settle_inline(page, slot_index, entry->ticket, late_value(port, request));
         return;

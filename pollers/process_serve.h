@@ -25,10 +25,11 @@
 #define PROCESS_STRAYS_MAX     16u   /* answers to nothing, then the process is cut */
 #define PROCESS_FORGIVEN_AFTER 1024u /* timely answers, then its missed deadlines are forgotten */
 
-/* False: its ring is full, and the request stays PENDING. */
+/* False: its ring is full, and the request stays PENDING, as the process may have any time. */
 bool process_has_room(struct page *page, struct client *client);
 
-/* A claimed request with an open ticket. */
+/* A claimed request with an open ticket. Where nobody serves, or with deadlines the ring is full, it is
+ * answered by the policy at once. */
 void process_hand_over(struct page *page, struct client *client, const struct inbox_entry *entry);
 
 /* Takes at most SLOT_COUNT answers; wakes the process if it sleeps over a request. Returns how many

@@ -1,22 +1,25 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# Checks the model of a slot's life (slot_life.pml) exhaustively, and that each mutant of it is
-# caught in the way it should be. One line a run.
+# Checks the models of a slot's life (slot_life.pml) and of a device in another process
+# (channel_life.pml) exhaustively, and that each mutant of them is caught in the way it should be. One
+# line a run.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 tree=$(cd "$here/../.." && pwd)
 
 usage() {
     cat <<END
-Usage: tests/model/run.sh [--only REGEX]
+Usage: tests/model/run.sh [--model NAME] [--only REGEX]
+  --model NAME   slot_life or channel_life (default: both)
   --only REGEX   only runs whose line matches; then the table's rows are not all asked for
   --help         show this
 Exit codes: 0 the model holds and every mutant was caught, 1 not so, 2 usage, 77 skipped.
 END
 }
 
-# name | options of the model | caught by: none (it holds), assertion, liveness | what it is
-#   assertion: safety run. liveness: acceptance cycle under weak fairness.
+# name | options of the model | caught by: none (it holds), assertion, liveness, ends early | what it is
+#   assertion: safety run. ends early: the same, somebody waits for ever. liveness: acceptance cycle
+#   under weak fairness. A name that begins with `channel`: channel_life.pml.
 runs() {
     cat <<'END'
 orderly safety     |                      | none      | reset after a clear; clear, deadline, stuck client
@@ -49,6 +52,41 @@ mutant 17          |                      | assertion | clear ends without one m
 mutant 18          |                      | assertion | clear does not wait for another settler
 mutant 19          | -DLOCAL              | assertion | frozen poller: only what it holds is settled
 mutant 20          | -DLOCAL              | assertion | settled beside a poller that does not stand still
+channel dies       | -DCRASH              | none      | death at any step; what was taken fails
+channel asks again | -DCRASH -DREISSUE    | none      | the same, and the next one is asked again
+channel late       | -DDEADLINES=4 -DHANG -DPATIENCE=2 | none | late, hung, quarantined, comes again
+channel far behind | -DDEADLINES=4 -DHANG | none      | the same without quarantine: its ring fills up
+channel late, dies | -DDEADLINES=1 -DCRASH -DPATIENCE=1 | none | deadline beside death
+channel stale      | -DDEADLINES=2        | none      | answers full of those that came too late
+channel cleared    | -DCLEAR -DCRASH -DREISSUE | none | a clear of the VM, and death
+channel lies       | -DHOSTILE -DCRASH -DREISSUE | none | any answer, any count, and death
+channel late, clear | -DDEADLINES=2 -DCLEAR | none     | deadlines beside a clear
+channel lies, late | -DHOSTILE -DDEADLINES=2 -DPATIENCE=1 | none | any answer, any count; deadlines
+channel closes     | -DCLOSES -DREISSUE   | none      | an old incarnation goes on beside the next
+channel sleeps     | -DSLEEPS             | none      | sleeps when there is nothing, is woken
+channel dies, ends | -DLIVENESS -DCRASH   | none      | every request is answered
+channel again ends | -DLIVENESS -DCRASH -DREISSUE | none | the same
+channel late ends  | -DLIVENESS -DDEADLINES=4 -DHANG | none | the same
+channel stale ends | -DLIVENESS -DDEADLINES=2 | none  | the same
+channel sleep ends | -DLIVENESS -DSLEEPS  | none      | the same
+channel mutant 1   | -DCLOSES -DREISSUE   | assertion | memory of the last incarnation, epoch not looked at
+channel mutant 2   | -DDEADLINES=2        | assertion | token without ticket
+channel mutant 3   | -DDEADLINES=2 -DCLEAR | assertion | deadline settles beside the gate
+channel mutant 4   | -DCRASH              | assertion | what was taken last is handed on
+channel mutant 5   | -DCRASH              | assertion | what nobody took is failed
+channel mutant 6   | -DCRASH              | assertion | acts first, then counts as taken
+channel mutant 7   | -DDEADLINES=2        | ends early | answers that were refused are not given back
+channel mutant 8   | -DCRASH              | ends early | what nobody took is forgotten at a death
+channel mutant 9   | -DCLEAR -DCRASH -DREISSUE | assertion | the next one is asked what is settled
+channel mutant 10  | -DDEADLINES=4 -DHANG | assertion | pushed without a look for room
+channel mutant 11  | -DDEADLINES=2        | assertion | a late answer counts as malice
+channel mutant 12  | -DCLEAR              | assertion | an answer after a clear counts as malice
+channel mutant 13  | -DHOSTILE            | assertion | cut off, and what it held forgotten
+channel mutant 14  | -DCRASH              | assertion | last answers of a dead one are not read
+channel mutant 15  | -DCRASH -DREISSUE    | ends early | the next one is not asked what is held
+channel mutant 16  | -DSLEEPS             | ends early | woken for a request before it sleeps
+channel mutant 17  | -DSLEEPS             | ends early | what woke it before, forgotten last
+channel mutant 18  | -DDEADLINES=4 -DHANG | ends early | full ring: left without a deadline
 END
 }
 
@@ -56,7 +94,7 @@ trim() { sed 's/^ *//; s/ *$//' <<<"$1"; }
 
 # One run, in a folder of its own; its line goes into `line` there, and `failed` says it is one.
 run_one() {
-    local folder=$1 name options expected what pan_options cc_options kind states seconds begin
+    local folder=$1 model name options expected what pan_options cc_options kind states seconds begin
     IFS='|' read -r name options expected what <"$folder/run"
     name=$(trim "$name") expected=$(trim "$expected") what=$(trim "$what")
     cd "$folder"
@@ -65,14 +103,15 @@ run_one() {
         *LIVENESS*) cc_options="-O2 -DNFAIR=3" pan_options="-a -f" ;;
         *LOCAL*) pan_options=-E ;; # a poller that is frozen stands anywhere
     esac
-    case $name in "mutant "*) # soon over: compiling is most of it
-        options="$options -DMUTANT=${name#mutant }" cc_options="$cc_options -O0" ;;
+    case $name in *"mutant "*) # soon over: compiling is most of it
+        options="$options -DMUTANT=${name##*mutant }" cc_options="$cc_options -O0" ;;
     esac
+    case $name in channel*) model=channel_life ;; *) model=slot_life ;; esac
     begin=$(date +%s%N)
     # Word splitting is wanted: these are lists of options.
     # shellcheck disable=SC2086
-    if spin -E-I"$tree" $options -a "$here/slot_life.pml" >log 2>&1 && ! grep -q Error: log &&
-            gcc -w -DCOLLAPSE -DVECTORSZ=1024 -DMEMLIM=6000 $cc_options -o pan pan.c >>log 2>&1
+    if spin -E-I"$tree" $options -a "$here/$model.pml" >log 2>&1 && ! grep -q Error: log &&
+            gcc -w -DCOLLAPSE -DVECTORSZ=2048 -DMEMLIM=6000 $cc_options -o pan pan.c >>log 2>&1
     then
         ./pan -m1000000 -w24 $pan_options >log 2>&1 || :
         rm -f pan pan.c
@@ -82,7 +121,7 @@ run_one() {
     kind="broken run"
     if grep -q 'assertion violated' log; then kind=assertion
     elif grep -q 'acceptance cycle' log; then kind=liveness
-    elif grep -qE '^pan:.*(invalid end state)' log; then kind="invalid end state"
+    elif grep -qE '^pan:.*(invalid end state)' log; then kind="ends early"
     elif grep -q 'errors: 0$' log && ! grep -qE 'max search depth|out of memory|truncated' log; then
         kind=none
     fi
@@ -92,18 +131,19 @@ run_one() {
         assertion) verdict=$(sed -n 's/^pan:1: assertion violated \(.*\) (at.*/\1/p' log)
                    [ "$verdict" != 0 ] || verdict="a step that is not in the table"
                    verdict="assertion: $verdict" ;;
-        liveness) verdict="never ends" ;;
-        *) verdict=$kind; tail -n 20 log >&2 ;;
+        liveness|"ends early") verdict="never ends" ;;
+        *) verdict=$kind ;;
     esac
-    [ "$kind" = "$expected" ] || { touch failed; verdict="$verdict  <-- expected: $expected"; }
+    [ "$kind" = "$expected" ] || { touch failed; tail -n 20 log >&2; verdict="$verdict  <-- expected: $expected"; }
     printf '%-18s %8s states %4d.%02d s  %s: %s\n' "$name" "${states:-0}" \
         $((seconds / 100)) $((seconds % 100)) "$what" "$verdict"
 }
 
-only=.
+only=. chosen=all
 while [ $# -gt 0 ]; do
     case $1 in
         --only) only=${2:?--only needs a regular expression}; shift ;;
+        --model) chosen=${2:?--model needs slot_life or channel_life}; shift ;;
         --run-one) run_one "$2"; exit 0 ;; # for ourselves, below
         --help|-h) usage; exit 0 ;;
         *) usage >&2; exit 2 ;;
@@ -111,6 +151,12 @@ while [ $# -gt 0 ]; do
     shift
 done
 
+case $chosen in
+    all) of_model=. ;;
+    slot_life) of_model='^([^c]|clear)' ;;
+    channel_life) of_model='^channel' ;;
+    *) usage >&2; exit 2 ;;
+esac
 for program in spin gcc; do
     command -v "$program" >/dev/null || { echo "skip: $program is not installed"; exit 77; }
 done
@@ -122,7 +168,7 @@ while read -r line; do
     count=$((count + 1))
     mkdir "$scratch/$(printf %02d $count)"
     printf '%s\n' "$line" >"$scratch/$(printf %02d $count)/run"
-done < <(runs | grep -E -- "$only")
+done < <(runs | grep -E -- "$of_model" | grep -E -- "$only")
 [ "$count" -gt 0 ] || { echo "no run matches $only" >&2; exit 2; }
 
 # One a processor: each is a single thread of at most 6 GB, as a rule of a tenth of that.
@@ -130,11 +176,11 @@ printf '%s\0' "$scratch"/*/ | xargs -0 -n 1 -P "$(nproc)" "$here/run.sh" --run-o
 failures=$(find "$scratch" -name failed | wc -l)
 
 # Each row of the table was used by the model, or it does not belong there.
-if [ "$only" = . ]; then
+if [ "$only" = . ] && [ "$chosen" != channel_life ]; then
     sed -nE 's/^SLOT_(RECORD|PAGE)_TRANSITION\((.*), (.*), (.*)\).*/\L\1\E \2 \3 \4/p' \
         "$tree/pollers/slot_transitions.def" | sort >"$scratch/table"
     for folder in "$scratch"/*/; do
-        grep -q '^mutant' "$folder/run" || sed -n 's/^used: //p' "$folder/log"
+        grep -q 'mutant' "$folder/run" || sed -n 's/^used: //p' "$folder/log"
     done | sort -u >"$scratch/used"
     if [ -s "$scratch/table" ] && cmp -s "$scratch/table" "$scratch/used"; then
         echo "slot_transitions.def: $(wc -l <"$scratch/table") rows, each used by the model"

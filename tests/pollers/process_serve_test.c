@@ -606,6 +606,32 @@ static void row33_full_request_ring_leaves_the_slot_pending(void **state)
     destroy(fixture);
 }
 
+static void
+row33_full_request_ring_is_answered_by_the_policy_where_there_is_a_deadline(void **state)
+{
+    (void)state;
+    struct fixture *fixture = create(PAST);
+    for (uint32_t i = 0; i < CHANNEL_CAPACITY; i++) {
+        ask(fixture, 0);
+        collect(fixture, 0);
+    }
+    fixture->port.policy.deadline_ticks = 1ull << 60; /* far away: it is not what answers */
+    ask(fixture, 0);
+    process_round(fixture);
+    assert_int_equal(collect(fixture, 0), UINT64_MAX);
+    assert_int_equal(fixture->port.unserved, 1);
+    assert_int_equal(guest_counter(fixture->guest, PAGE_INBOX_FULL), 0);
+    take(fixture);
+    ask(fixture, 0);
+    for (uint32_t i = 1; i < CHANNEL_CAPACITY; i++)
+        take(fixture);
+    answer(fixture, take(fixture).token, 62);
+    process_round(fixture);
+    assert_int_equal(collect(fixture, 0), 62);
+    assert_state(fixture, PROCESS_SERVING);
+    destroy(fixture);
+}
+
 /* ---- what it is for ---------------------------------------------------------------------- */
 
 static void answers_may_come_in_any_order(void **state)
@@ -749,6 +775,8 @@ int main(void)
         cmocka_unit_test(row31_broken_taken_count_is_cut_when_it_matters),
         cmocka_unit_test(row32_ring_full_of_stale_answers_loses_nothing),
         cmocka_unit_test(row33_full_request_ring_leaves_the_slot_pending),
+        cmocka_unit_test(
+            row33_full_request_ring_is_answered_by_the_policy_where_there_is_a_deadline),
         cmocka_unit_test(answers_may_come_in_any_order),
         cmocka_unit_test(answer_after_a_clear_is_refused_without_blame),
         cmocka_unit_test(death_after_a_clear_fails_nothing),
