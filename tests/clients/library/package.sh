@@ -21,6 +21,9 @@ grep -oE '\bioreq_[a-z_]+\(' "$scratch/prefix/include/ioreq.h" | tr -d '(' | sor
 nm -D --defined-only "$library" | awk '{print $3}' | sort -u > "$scratch/exported"
 diff "$scratch/declared" "$scratch/exported" || fail "declared (<) and exported (>) differ"
 
+[ -s "$scratch/prefix/share/man/man3/ioreq.3" ] || fail "no manual page"
+[ -s "$scratch/prefix/share/ioreq/python/ioreq.py" ] || fail "no Python binding"
+
 # libc, and nothing else.
 if readelf -d "$library" | grep NEEDED | grep -vE 'libc\.so|ld-linux|lib(a|ub|t)san'; then
     fail "libioreq needs more than libc"
