@@ -17,15 +17,15 @@ static inline bool page_answer(struct page *page, uint32_t slot_index, uint64_t 
     struct slot_record *record = &page->records[slot_index];
     bool is_ours = slot_complete(&page->slots[slot_index], record->is_read, record->type,
                                  value & request_ones(record->size_bytes));
-    bool notify_wanted = record->notify_wanted;
+    /* Before the record is closed: as long as it is not, a poller that waits does not. */
+    if (is_ours && record->notify_wanted && is_sweeper)
+        page_notify(page, slot_index);
+    else if (is_ours && record->notify_wanted)
+        page_notify_later(&page->notify, slot_index);
     slot_record_close(record, ticket);
-    /* Relaxed additions: several settlers, nobody orders anything by a figure. */
+    /* Relaxed addition: several settlers, nobody orders anything by a figure. */
     if (!is_ours)
         atomic_fetch_add_explicit(&page->settled[PAGE_DROPPED], 1, memory_order_relaxed);
-    else if (notify_wanted && is_sweeper)
-        page_notify(page, slot_index);
-    else if (notify_wanted)
-        page_notify_later(&page->notify, slot_index);
     return is_ours;
 }
 

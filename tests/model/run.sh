@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# Checks the models of a slot's life (slot_life.pml) and of a device in another process
-# (channel_life.pml) exhaustively, and that each mutant of them is caught in the way it should be. One
-# line a run.
+# Checks the models of a slot's life (slot_life.pml), of a device in another process (channel_life.pml)
+# and of a poller that waits (wait.pml) exhaustively, and that each mutant of them is caught in the way it
+# should be. One line a run.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 tree=$(cd "$here/../.." && pwd)
@@ -19,7 +19,8 @@ END
 
 # name | options of the model | caught by: none (it holds), assertion, liveness, ends early | what it is
 #   assertion: safety run. ends early: the same, somebody waits for ever. liveness: acceptance cycle
-#   under weak fairness. A name that begins with `channel`: channel_life.pml.
+#   under weak fairness. Names that begin with `channel` or `wait`: models
+#   of their own.
 runs() {
     cat <<'END'
 orderly safety     |                      | none      | reset after a clear; clear, deadline, stuck client
@@ -87,6 +88,12 @@ channel mutant 15  | -DCRASH -DREISSUE    | ends early | the next one is not ask
 channel mutant 16  | -DSLEEPS             | ends early | woken for a request before it sleeps
 channel mutant 17  | -DSLEEPS             | ends early | what woke it before, forgotten last
 channel mutant 18  | -DDEADLINES=4 -DHANG | ends early | full ring: left without a deadline
+wait               |                      | none      | a poller that waits: nobody sleeps who should not
+wait mutant 1      |                      | ends early | upcall before PENDING
+wait mutant 2      |                      | ends early | in flight no more before the notification is due
+wait mutant 3      |                      | ends early | a command without a wake
+wait mutant 4      |                      | ends early | waits beside what is in flight or due
+wait mutant 5      |                      | ends early | waits on what was heard before the last sweep
 END
 }
 
@@ -106,7 +113,7 @@ run_one() {
     case $name in *"mutant "*) # soon over: compiling is most of it
         options="$options -DMUTANT=${name##*mutant }" cc_options="$cc_options -O0" ;;
     esac
-    case $name in channel*) model=channel_life ;; *) model=slot_life ;; esac
+    case $name in channel*) model=channel_life ;; wait*) model=wait ;; *) model=slot_life ;; esac
     begin=$(date +%s%N)
     # Word splitting is wanted: these are lists of options.
     # shellcheck disable=SC2086
@@ -143,7 +150,7 @@ only=. chosen=all
 while [ $# -gt 0 ]; do
     case $1 in
         --only) only=${2:?--only needs a regular expression}; shift ;;
-        --model) chosen=${2:?--model needs slot_life or channel_life}; shift ;;
+        --model) chosen=${2:?--model needs slot_life, channel_life or wait}; shift ;;
         --run-one) run_one "$2"; exit 0 ;; # for ourselves, below
         --help|-h) usage; exit 0 ;;
         *) usage >&2; exit 2 ;;
@@ -153,8 +160,9 @@ done
 
 case $chosen in
     all) of_model=. ;;
-    slot_life) of_model='^([^c]|clear)' ;;
+    slot_life) of_model='^([^cw]|clear)' ;;
     channel_life) of_model='^channel' ;;
+    wait) of_model='^wait' ;;
     *) usage >&2; exit 2 ;;
 esac
 for program in spin gcc; do
@@ -180,7 +188,7 @@ if [ "$only" = . ] && [ "$chosen" != channel_life ]; then
     sed -nE 's/^SLOT_(RECORD|PAGE)_TRANSITION\((.*), (.*), (.*)\).*/\L\1\E \2 \3 \4/p' \
         "$tree/pollers/slot_transitions.def" | sort >"$scratch/table"
     for folder in "$scratch"/*/; do
-        grep -q 'mutant' "$folder/run" || sed -n 's/^used: //p' "$folder/log"
+        grep -qE '^wait|mutant' "$folder/run" || sed -n 's/^used: //p' "$folder/log"
     done | sort -u >"$scratch/used"
     if [ -s "$scratch/table" ] && cmp -s "$scratch/table" "$scratch/used"; then
         echo "slot_transitions.def: $(wc -l <"$scratch/table") rows, each used by the model"
