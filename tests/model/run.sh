@@ -10,7 +10,7 @@ tree=$(cd "$here/../.." && pwd)
 usage() {
     cat <<END
 Usage: tests/model/run.sh [--model NAME] [--only REGEX]
-  --model NAME   slot_life or channel_life (default: both)
+  --model NAME   slot_life, channel_life or wait (default: all)
   --only REGEX   only runs whose line matches; then the table's rows are not all asked for
   --help         show this
 Exit codes: 0 the model holds and every mutant was caught, 1 not so, 2 usage, 77 skipped.
