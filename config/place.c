@@ -80,6 +80,22 @@ static void check_idle(struct load *load, const struct schema_value *value, cons
                      needs);
 }
 
+/* A poller that waits is woken by an interrupt, and only such a one needs it. */
+static void check_waiting(struct load *load, const struct schema_value *values,
+                          enum config_source source, const struct config_place *place)
+{
+    const struct schema_value *wait = &values[VM_WAIT_AFTER], *interrupt = &values[VM_INTERRUPT];
+    if (!wait->is_valid || !interrupt->is_valid)
+        return;
+    if (wait->number > 0 && place->interrupt == CONFIG_INTERRUPT_NONE)
+        problems_add(&load->problems, wait->mark,
+                     "wait_after: no interrupt would end the wait; expected %s",
+                     source == CONFIG_SOURCE_PCI ? "source: uio or vfio" : "interrupt, too");
+    if (wait->number == 0 && place->interrupt != CONFIG_INTERRUPT_NONE)
+        problems_add(&load->problems, interrupt->mark,
+                     "interrupt: of no use to a poller that spins; expected wait_after, too");
+}
+
 void place_read(struct load *load, const struct schema_value *values, struct config_mark vm_mark,
                 struct config_place *place)
 {
@@ -122,6 +138,8 @@ void place_read(struct load *load, const struct schema_value *values, struct con
     check_multiple(load, &values[VM_NOTIFY_OFFSET], "notify_offset", 4);
     check_idle(load, &values[VM_MAP], "map", has_device, "source: uio, pci or vfio");
     check_idle(load, &values[VM_OFFSET], "offset", has_device, "source: uio, pci or vfio");
+    if (has_device)
+        check_waiting(load, values, source, place);
     check_idle(load, &values[VM_VECTOR], "vector", place->interrupt == CONFIG_INTERRUPT_MSIX,
                "interrupt: msix");
     check_idle(load, &values[VM_NOTIFY_MAP], "notify_map", has_doorbell, "notify_by: doorbell");

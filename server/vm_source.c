@@ -2,6 +2,8 @@
 #include "server/vm_source.h"
 
 #include "server/adoption.h"
+#include "server/arrival.h"
+#include "server/completion.h"
 #include "server/log.h"
 #include "server/sources/lost_page.h"
 
@@ -71,6 +73,29 @@ static int say_stopped(const struct vm *vm, int result, const char *reason)
     return result;
 }
 
+/* How arrival and COMPLETE are told, before the first request. */
+static int connect_device(struct vm *vm, char *reason)
+{
+    const struct page_source_kind *kind = vm->source_kind;
+    int result = 0;
+    for (uint32_t vcpu = 0; kind->notify && result == 0 && vcpu < vm->page->vcpu_count; vcpu++) {
+        struct notify_target target;
+        result = kind->notify(&vm->source, vcpu, &target, reason);
+        if (result == 0 && (result = completion_assign(vm, vcpu, &target)) < 0)
+            snprintf(reason, SOURCE_REASON_BYTES, "vCPU %u cannot be notified: %s", vcpu,
+                     strerror(-result));
+    }
+    if (result < 0 && result != -EOPNOTSUPP)
+        return result;
+    struct upcall upcall;
+    result = kind->upcall && arrival_is_wanted(vm) ? kind->upcall(&vm->source, &upcall, reason)
+                                                   : -EOPNOTSUPP;
+    if (result == 0 && (result = arrival_assign(vm, &upcall)) < 0)
+        snprintf(reason, SOURCE_REASON_BYTES, "its interrupt cannot be waited for: %s",
+                 strerror(-result));
+    return result == -EOPNOTSUPP ? 0 : result;
+}
+
 int vm_source_open(struct vm *vm)
 {
     char reason[SOURCE_REASON_BYTES] = "";
@@ -82,15 +107,19 @@ int vm_source_open(struct vm *vm)
         page_source_open(&vm->source, vm->source_kind, &vm->place, vm->source_root, reason);
     if (result < 0)
         return say_stopped(vm, result, reason);
-    struct opening opening = {.vm = vm};
-    result = poller_call_brief(vm->poller, open_page, &opening, VM_CALL_TIMEOUT_NS);
-    if (result < 0) {
-        if (result != -EINPROGRESS)
-            page_source_close(&vm->source);
-        return say_stopped(vm, result, strerror(-result));
-    }
-    vm->is_attached = true;
+    vm->is_attached = true; /* from here on what was begun is undone by vm_detach */
     vm->requester_pid = 0;
+    struct opening opening = {.vm = vm};
+    result = connect_device(vm, reason);
+    if (result == 0) {
+        result = poller_call_brief(vm->poller, open_page, &opening, VM_CALL_TIMEOUT_NS);
+        snprintf(reason, sizeof(reason), "%s", strerror(-result));
+    }
+    if (result < 0) {
+        say_stopped(vm, result, reason);
+        vm_detach(vm);
+        return result;
+    }
     say_node(vm);
     if (opening.abandoned)
         log_warning("vm %s: %u requests were left behind by an earlier server; answered all-ones",

@@ -34,6 +34,10 @@ static const char help_text[] =
     "  --seed N            the same accesses again (from the clock; the report tells it)\n"
     "  --vm NAME           the VM in the server's configuration (guest)\n"
     "  --socket PATH       the server's socket (/run/ioreqd/ioreqd.sock)\n" OPTION_COMPLETION_HELP
+    "  --ivshmem PATH      instead of --vm and --socket, for a server in a QEMU guest: registers "
+    "a\n"
+    "                      page in the memory that the ivshmem server at PATH shares with it\n"
+    "  --page-offset N     where in that memory, a multiple of 4096 (0)\n"
     "  --json              the report as JSON\n"
     "\n"
     "Exit codes: 0 every answer was right; 1 wrong answers (the first 10 are printed), or the "
@@ -52,6 +56,8 @@ enum {
     OPT_VM,
     OPT_SOCKET,
     OPT_COMPLETION,
+    OPT_IVSHMEM,
+    OPT_PAGE_OFFSET,
     OPT_JSON,
     OPT_HELP,
 };
@@ -68,6 +74,8 @@ static const struct option long_options[] = {
     {"vm", required_argument, NULL, OPT_VM},
     {"socket", required_argument, NULL, OPT_SOCKET},
     {"completion", required_argument, NULL, OPT_COMPLETION},
+    {"ivshmem", required_argument, NULL, OPT_IVSHMEM},
+    {"page-offset", required_argument, NULL, OPT_PAGE_OFFSET},
     {"json", no_argument, NULL, OPT_JSON},
     {"help", no_argument, NULL, OPT_HELP},
     {0},
@@ -110,6 +118,13 @@ static const char *parse_option(int option, const char *text, struct load_option
     case OPT_COMPLETION:
         return option_completion(text, &options->attach.completion) ? NULL
                                                                     : OPTION_COMPLETION_EXPECTED;
+    case OPT_IVSHMEM:
+        options->attach.ivshmem_path = text;
+        return NULL;
+    case OPT_PAGE_OFFSET:
+        return option_size(text, 0, UINT64_MAX / 2, &options->attach.page_offset_bytes)
+                   ? NULL
+                   : "bytes, such as 4096 or 4KiB";
     default:
         options->wants_json = true;
         return NULL;

@@ -369,19 +369,13 @@ static int load_attached(struct load_session *session, FILE *report)
 
 int load_run(const struct load_options *options, FILE *report)
 {
-    char error[512];
     struct load_session session = {.options = options};
     int result = ending_init(&session.ending);
     if (result != 0)
         return command_fail(COMMAND, "cannot wait for signals: %s", strerror(-result));
-    int code;
-    if (requester_attach(options->attach.socket_path, options->attach.vm_name, &session.requester,
-                         error, sizeof(error)) != 0) {
-        code = command_fail(COMMAND, "%s", error);
-    } else {
-        code = attach_options_apply(&options->attach, session.requester, COMMAND);
-        if (code == EXIT_OK)
-            code = load_attached(&session, report);
+    int code = attach_requester(&options->attach, options->vcpu_count, &session.requester, COMMAND);
+    if (code == EXIT_OK) {
+        code = load_attached(&session, report);
         requester_detach(session.requester);
     }
     ending_fini(&session.ending);

@@ -41,6 +41,8 @@ struct attach_options {
     const char *socket_path;
     const char *vm_name;
     struct completion_modes completion;
+    const char *ivshmem_path; /* socket of an ivshmem server, instead of the two above; or NULL */
+    uint64_t page_offset_bytes;
 };
 
 /* A list of CPUs in the order they were written: vCPU i goes to cpus[i]. */

@@ -3,6 +3,7 @@
 
 #include "pollers/slot.h"
 #include "pollers/ticks.h"
+#include "server/vm/ivshmem.h"
 #include "server/wire.h"
 
 #include <errno.h>
@@ -29,6 +30,7 @@
 /* A server that died comes back within tens of milliseconds; one that does not come at all is given up. */
 #define RETURN_NS            10000000000ull
 #define RETURN_PAUSE_MOST_MS 32
+#define JOIN_MS 2000 /* an ivshmem server answers at once */
 
 struct requester {
     struct acrn_io_request *slots; /* [SLOT_COUNT], shared with the server */
@@ -256,27 +258,37 @@ static void requester_release(struct requester *requester)
     free(requester);
 }
 
-int requester_attach_listening(const char *socket_path, const char *vm_name,
-                               const struct requester_listener *listener,
-                               struct requester **requester, char *error, size_t error_bytes)
+/* Without a page. NULL, and a line in error: there is nothing to be had. */
+static struct requester *requester_create(const char *socket_path, const char *vm_name,
+                                          const struct requester_listener *listener, char *error,
+                                          size_t error_bytes)
 {
     size_t path_bytes = strlen(socket_path) + 1, name_bytes = strlen(vm_name) + 1;
     struct requester *created = calloc(1, sizeof(*created) + path_bytes + name_bytes);
-    if (!created)
-        return fail(error, error_bytes, -ENOMEM, "out of memory");
+    if (!created) {
+        fail(error, error_bytes, 0, "out of memory");
+        return NULL;
+    }
     char *copies = (char *)(created + 1);
     created->socket_path = memcpy(copies, socket_path, path_bytes);
     created->vm_name = memcpy(copies + path_bytes, vm_name, name_bytes);
     created->socket_fd = created->page_fd = created->upcall_fd = -1;
     memset(created->notify_fds, -1, sizeof(created->notify_fds));
     created->listener = *listener;
+    created->poller_cpu = REQUESTER_CPU_UNKNOWN;
     created->spin_ticks = ticks_from_ns(SPIN_NS);
     created->wake_fd = eventfd(0, EFD_CLOEXEC);
-    int result = created->wake_fd < 0 ? -errno : 0;
-    if (result != 0)
-        fail(error, error_bytes, 0, "cannot create an eventfd: %s", strerror(-result));
-    else
-        result = requester_handshake(created, socket_path, vm_name, error, error_bytes);
+    if (created->wake_fd >= 0)
+        return created;
+    fail(error, error_bytes, 0, "cannot create an eventfd: %s", strerror(errno));
+    free(created);
+    return NULL;
+}
+
+/* With its page, if result is 0; then the watcher, and it is the caller's. */
+static int requester_finish(struct requester *created, int result, struct requester **requester,
+                            char *error, size_t error_bytes)
+{
     if (result == 0) {
         result = -pthread_create(&created->watcher, NULL, requester_watch, created);
         if (result != 0)
@@ -288,6 +300,55 @@ int requester_attach_listening(const char *socket_path, const char *vm_name,
     }
     *requester = created;
     return 0;
+}
+
+int requester_attach_listening(const char *socket_path, const char *vm_name,
+                               const struct requester_listener *listener,
+                               struct requester **requester, char *error, size_t error_bytes)
+{
+    struct requester *created = requester_create(socket_path, vm_name, listener, error, error_bytes);
+    if (!created)
+        return -ENOMEM;
+    int result = requester_handshake(created, socket_path, vm_name, error, error_bytes);
+    return requester_finish(created, result, requester, error, error_bytes);
+}
+
+/* Takes over the eventfds of joined that are used. */
+static void requester_take_vectors(struct requester *requester, struct ivshmem *joined,
+                                   uint32_t notified)
+{
+    requester->upcall_fd = dup(joined->peer_vectors[0]);
+    for (uint32_t i = 0; i < requester->vcpu_count; i++)
+        if (notified >> i & 1)
+            requester->notify_fds[i] = dup(joined->vectors[i]);
+}
+
+int requester_register(const char *ivshmem_path, uint64_t offset_bytes, uint32_t vcpu_count,
+                       uint32_t notified, struct requester **requester, char *error,
+                       size_t error_bytes)
+{
+    static const struct requester_listener deaf = {.line = ignore_line};
+    struct ivshmem joined;
+    void *page;
+    int result = ivshmem_join(ivshmem_path, vcpu_count, JOIN_MS, &joined, error, error_bytes);
+    if (result != 0)
+        return result;
+    result = ivshmem_map(&joined, offset_bytes, &page, error, error_bytes);
+    struct requester *created =
+        result == 0 ? requester_create("", "", &deaf, error, error_bytes) : NULL;
+    if (created) {
+        created->slots = page;
+        created->vcpu_count = vcpu_count;
+        requester_take_vectors(created, &joined, notified);
+        /* What a hypervisor does at registration, before anybody serves the page. */
+        slots_free_all(created->slots);
+        result = requester_finish(created, 0, requester, error, error_bytes);
+    } else if (result == 0) {
+        munmap(page, PAGE_BYTES);
+        result = -ENOMEM;
+    }
+    ivshmem_leave(&joined);
+    return result;
 }
 
 int requester_attach(const char *socket_path, const char *vm_name, struct requester **requester,

@@ -51,6 +51,16 @@ int requester_attach_listening(const char *socket_path, const char *vm_name,
                                const struct requester_listener *listener,
                                struct requester **requester, char *error, size_t error_bytes);
 
+/*
+ * Plays the hypervisor for a server in a QEMU guest: takes the memory that is shared with QEMU's ivshmem
+ * device from the server of that device (ivshmem.h), and registers the page at offset_bytes, all slots
+ * FREE. Each access interrupts the guest; the vCPUs of the mask `notified` wait for the vector of their
+ * number, the others poll. Nobody tells when the server in the guest is gone.
+ */
+int requester_register(const char *ivshmem_path, uint64_t offset_bytes, uint32_t vcpu_count,
+                       uint32_t notified, struct requester **requester, char *error,
+                       size_t error_bytes);
+
 /* Before the first access: the vCPUs of the mask `notified` sleep in their accesses until the server
  * writes their eventfds, which it is given; the others go on to poll. Where the server waits for
  * requests, it is given an eventfd for those, too. As requester_attach. */

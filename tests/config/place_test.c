@@ -60,6 +60,17 @@ static void interrupts_are_those_of_the_source(void **state)
             "vector: of no use here; expected it with interrupt: msix\n");
 }
 
+static void interrupts_and_waiting_belong_together(void **state)
+{
+    (void)state;
+    REFUSED(VM("source: uio, device: x, interrupt: write"),
+            "interrupt: of no use to a poller that spins; expected wait_after, too\n");
+    REFUSED(VM("source: uio, device: x, wait_after: 10us"),
+            "wait_after: no interrupt would end the wait; expected interrupt, too\n");
+    REFUSED(VM("source: pci, device: \"0000:00:05.0\", wait_after: 10us"),
+            "wait_after: no interrupt would end the wait; expected source: uio or vfio\n");
+}
+
 static void notification_is_that_of_the_source(void **state)
 {
     (void)state;
@@ -90,7 +101,8 @@ static void every_key_is_taken(void **state)
     (void)state;
     struct loaded loaded = loaded_text(
         VM("source: vfio, device: \"0000:00:05.0\", map: 2, offset: 8KiB, interrupt: msix, "
-           "vector: 1, notify_by: doorbell, notify_map: 1, notify_offset: 12, notify_value: "
+           "vector: 1, wait_after: 10us, notify_by: doorbell, notify_map: 1, notify_offset: 12, "
+           "notify_value: "
            "0x10000, notify_step: 2"));
     assert_string_equal(loaded.report, "");
     const struct config_vm *vm = &loaded.config->vms[0];
@@ -112,9 +124,10 @@ static void a_uio_device_has_a_name_or_an_address(void **state)
 {
     (void)state;
     static const char *const good[] = {
-        VM("source: uio, device: acrn-ioreq, interrupt: write, notify_by: control"),
-        VM("source: uio, device: \"0000:00:05.0\", interrupt: pci"),
-        VM("source: uio, device: uio_pci_generic, interrupt: plain, map: 1"),
+        VM("source: uio, device: acrn-ioreq, wait_after: 10us, interrupt: write, notify_by: "
+           "control"),
+        VM("source: uio, device: \"0000:00:05.0\", wait_after: 10us, interrupt: pci"),
+        VM("source: uio, device: uio_pci_generic, wait_after: 10us, interrupt: plain, map: 1"),
         VM("source: memfd, device: none, map: 0, offset: 0, interrupt: none"),
     };
     for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
@@ -130,6 +143,7 @@ int main(void)
         cmocka_unit_test(sources_other_than_memfd_need_a_device),
         cmocka_unit_test(pci_addresses_are_as_the_kernel_writes_them),
         cmocka_unit_test(interrupts_are_those_of_the_source),
+        cmocka_unit_test(interrupts_and_waiting_belong_together),
         cmocka_unit_test(notification_is_that_of_the_source),
         cmocka_unit_test(a_page_begins_on_a_page),
         cmocka_unit_test(every_key_is_taken),
