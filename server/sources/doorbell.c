@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 int source_doorbell_map(struct source_doorbell *doorbell, int descriptor, uint64_t file_offset,
@@ -34,12 +35,17 @@ int source_doorbell_map_file(struct source_doorbell *doorbell, const char *path,
     if (descriptor < 0)
         return source_fail(-errno, reason, "%s: its doorbell, %s: %s", place->device, path,
                            strerror(errno));
-    off_t end = lseek(descriptor, 0, SEEK_END);
-    int result = end >= 0 && (uint64_t)end < place->notify_offset_bytes + sizeof(uint32_t)
+    struct stat status; /* lseek does not know a resource's end */
+    int result = fstat(descriptor, &status) < 0 ? -errno : 0;
+    if (result < 0)
+        source_fail(result, reason, "%s: its doorbell, %s: %s", place->device, path,
+                    strerror(-result));
+    else
+        result = (uint64_t)status.st_size < place->notify_offset_bytes + sizeof(uint32_t)
                      ? source_fail(-ERANGE, reason,
                                    "%s: its doorbell, map %u, has %lld bytes; expected a "
                                    "notify_offset below that",
-                                   place->device, place->notify_map, (long long)end)
+                                   place->device, place->notify_map, (long long)status.st_size)
                      : source_doorbell_map(doorbell, descriptor, 0, place, reason);
     close(descriptor);
     return result;

@@ -30,16 +30,17 @@
 /* A server that died comes back within tens of milliseconds; one that does not come at all is given up. */
 #define RETURN_NS            10000000000ull
 #define RETURN_PAUSE_MOST_MS 32
-#define JOIN_MS 2000 /* an ivshmem server answers at once */
+#define JOIN_MS              2000 /* an ivshmem server answers at once */
 
 struct requester {
     struct acrn_io_request *slots; /* [SLOT_COUNT], shared with the server */
     uint32_t vcpu_count;
     uint32_t poller_cpu; /* or REQUESTER_CPU_UNKNOWN */
     uint64_t spin_ticks;
-    bool server_waits;          /* for requests: it wants to be rung */
-    int upcall_fd;              /* eventfd: written after each PENDING; -1: none */
-    int notify_fds[SLOT_COUNT]; /* eventfds: read for COMPLETE; -1: the vCPU polls */
+    bool server_waits;                 /* for requests: it wants to be rung */
+    int upcall_fd;                     /* eventfd: written after each PENDING; -1: none */
+    int notify_fds[SLOT_COUNT];        /* eventfds: read for COMPLETE; -1: the vCPU polls */
+    int ivshmem_fd;                    /* its hang-up tells the guest that we are gone; -1: none */
     int socket_fd;                     /* its hang-up is the server's death */
     int page_fd;                       /* shows the next server that we are who had the page */
     bool is_kept;                      /* by somebody who starts a next server */
@@ -250,6 +251,8 @@ static void requester_release(struct requester *requester)
         close(requester->page_fd);
     if (requester->wake_fd >= 0)
         close(requester->wake_fd);
+    if (requester->ivshmem_fd >= 0)
+        close(requester->ivshmem_fd);
     if (requester->upcall_fd >= 0)
         close(requester->upcall_fd);
     for (uint32_t i = 0; i < SLOT_COUNT; i++)
@@ -272,7 +275,7 @@ static struct requester *requester_create(const char *socket_path, const char *v
     char *copies = (char *)(created + 1);
     created->socket_path = memcpy(copies, socket_path, path_bytes);
     created->vm_name = memcpy(copies + path_bytes, vm_name, name_bytes);
-    created->socket_fd = created->page_fd = created->upcall_fd = -1;
+    created->ivshmem_fd = created->socket_fd = created->page_fd = created->upcall_fd = -1;
     memset(created->notify_fds, -1, sizeof(created->notify_fds));
     created->listener = *listener;
     created->poller_cpu = REQUESTER_CPU_UNKNOWN;
@@ -306,17 +309,19 @@ int requester_attach_listening(const char *socket_path, const char *vm_name,
                                const struct requester_listener *listener,
                                struct requester **requester, char *error, size_t error_bytes)
 {
-    struct requester *created = requester_create(socket_path, vm_name, listener, error, error_bytes);
+    struct requester *created =
+        requester_create(socket_path, vm_name, listener, error, error_bytes);
     if (!created)
         return -ENOMEM;
     int result = requester_handshake(created, socket_path, vm_name, error, error_bytes);
     return requester_finish(created, result, requester, error, error_bytes);
 }
 
-/* Takes over the eventfds of joined that are used. */
+/* Takes over the connection of joined, and the eventfds that are used. */
 static void requester_take_vectors(struct requester *requester, struct ivshmem *joined,
                                    uint32_t notified)
 {
+    requester->ivshmem_fd = dup(joined->socket);
     requester->upcall_fd = dup(joined->peer_vectors[0]);
     for (uint32_t i = 0; i < requester->vcpu_count; i++)
         if (notified >> i & 1)

@@ -32,18 +32,24 @@ static int end(void **state)
 }
 
 /* Not started. */
-static struct vm *device_vm(struct world *world, struct world_device *device)
+static struct vm *device_vm_at(struct world *world, struct world_device *device,
+                               const struct config_place *at)
 {
     struct vm *vm = NULL;
     const struct vm_options options = {.name = "outside",
                                        .vcpus = 2,
                                        .source = &source_pci,
-                                       .place = &place,
+                                       .place = at,
                                        .source_root = tree.root};
     assert_int_equal(vm_create(&world->topology, &options, &vm), 0);
     struct vm_client *client = world_client(vm, "device", 0, device);
     world_range(client, REQUEST_MMIO, WORLD_MMIO, WORLD_MMIO + 0xfff);
     return vm;
+}
+
+static struct vm *device_vm(struct world *world, struct world_device *device)
+{
+    return device_vm_at(world, device, &place);
 }
 
 static struct vm *other_vm(struct world *world, struct world_device *device)
@@ -166,6 +172,36 @@ static void a_removed_device_stops_its_vm_alone(void **state)
     world_destroy(&world);
 }
 
+/* A requester that does not poll is told by a store to the device's register, with its vCPU's value. */
+static void a_doorbell_is_rung_for_each_answer(void **state)
+{
+    (void)state;
+    struct world world;
+    struct world_device device = {.answer = WORLD_ANSWER};
+    struct config_place with_doorbell = place;
+    with_doorbell.notify_by = CONFIG_NOTIFY_BY_DOORBELL;
+    with_doorbell.notify_offset_bytes = 12;
+    with_doorbell.notify_value = 0x10000;
+    with_doorbell.notify_step = 1;
+    world_create(&world, 1);
+    tree_page(&tree, TREE_PCI "/resource2", 8192, 4096);
+    volatile uint32_t *registers =
+        (volatile uint32_t *)(void *)tree_page(&tree, TREE_PCI "/resource0", 4096, 0);
+    struct vm *vm = device_vm_at(&world, &device, &with_doorbell);
+    start(vm);
+    world_fill(vm, 1, world_read(REQUEST_MMIO, WORLD_MMIO, 8));
+    vm->source.slots[1].completion_polling = 0;
+    world_set_state(vm, 1, SLOT_PENDING);
+    assert_int_equal(world_await(&world, vm, 1), WORLD_ANSWER);
+    assert_int_equal(registers[3], 0x10001);
+    registers[3] = 0;
+    vm->source.slots[1].completion_polling = 1;
+    assert_int_equal(world_do(&world, vm, world_read(REQUEST_MMIO, WORLD_MMIO, 8)), WORLD_ANSWER);
+    assert_int_equal(registers[3], 0);
+    assert_int_equal(world_settled(vm, PAGE_UNNOTIFIED), 0);
+    world_destroy(&world);
+}
+
 /* SIGBUS, while pollers sweep it and another VM beside it is busy. */
 static void a_page_whose_memory_goes_stops_its_vm_alone(void **state)
 {
@@ -249,6 +285,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(nobody_attaches_to_it, begin, end),
         cmocka_unit_test_setup_teardown(a_page_is_taken_as_it_is, begin, end),
         cmocka_unit_test_setup_teardown(a_removed_device_stops_its_vm_alone, begin, end),
+        cmocka_unit_test_setup_teardown(a_doorbell_is_rung_for_each_answer, begin, end),
         cmocka_unit_test_setup_teardown(a_page_whose_memory_goes_stops_its_vm_alone, begin, end),
         cmocka_unit_test_setup_teardown(a_sandboxed_poller_survives_it, begin, end),
     };
