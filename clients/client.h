@@ -15,6 +15,7 @@
 
 #define CLIENT_NAME_MAX 15
 
+struct budget;
 struct external;
 struct histogram;
 struct inbox;
@@ -25,10 +26,12 @@ struct client {
     struct inbox *inbox;          /* NULL: lives on the poller that sweeps its VM */
     struct external *external;    /* NULL: a device */
     struct process_port *process; /* NULL: its device is in our own process */
+    struct budget *budget;        /* of the sweeping poller; NULL: any, or it has an inbox */
     uint64_t deadline_ticks;      /* of a request in its inbox; 0: none */
-    _Atomic uint64_t late;        /* of those, missed: completed with all-ones */
     struct histogram *latency;    /* ticks from claim to completion; its count: accesses */
     bool is_default;              /* takes what no range matches; kernel_handled stays 0 */
+    struct budget *inbox_budget;  /* of the poller it lives on; NULL: any, or it has no inbox */
+    _Atomic uint64_t late;        /* deadlines of its inbox missed: completed with all-ones */
     _Atomic uint64_t errors;      /* handle() failed: answered with all-ones */
     uint64_t broken_after;        /* that many errors, and the device is asked no more; 0: never */
     _Atomic bool is_broken;       /* its requests are answered with all-ones at once */

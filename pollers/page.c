@@ -14,6 +14,7 @@ int page_init(struct page *page, uint32_t vcpu_count, const struct router *route
     page->is_open = false;
     page->is_clearing = false;
     page->has_pci = false;
+    page->has_budgets = false;
     page->vcpu_count = vcpu_count;
     page->watch_next = 0;
     page->stray_seen = 0;
@@ -21,6 +22,8 @@ int page_init(struct page *page, uint32_t vcpu_count, const struct router *route
     page->upcall = 0;
     page->wait_ticks = 0;
     page_notify_init(&page->notify);
+    page->held = 0;
+    page->budget = NULL;
     page->default_client = default_client;
     atomic_init(&page->router, router);
     for (uint32_t i = 0; i < SLOT_COUNT; i++)
@@ -47,6 +50,7 @@ static void begin(struct page *page, struct acrn_io_request *slots)
 {
     page->stray_seen = 0;
     page_set_pci_address(page, 0);
+    page->held = 0;
     page->slots = slots;
     page->is_open = true;
 }
@@ -80,6 +84,7 @@ void page_resume(struct page *page)
 void page_set_clearing(struct page *page, bool is_clearing)
 {
     page->is_clearing = is_clearing;
+    page->held = 0;
 }
 
 void page_set_default_client(struct page *page, struct client *default_client)

@@ -14,6 +14,7 @@
 #define POLLERS_PAGE_H
 
 #include "clients/client.h"
+#include "pollers/budget.h"
 #include "pollers/check.h"
 #include "pollers/counter.h"
 #include "pollers/page_notify.h"
@@ -61,6 +62,7 @@ struct page {
     struct acrn_io_request *slots; /* [SLOT_COUNT], hostile; the last one's while closed */
     bool is_open;                  /* swept */
     bool is_clearing;              /* a VM reset is on: new requests are answered at once */
+    bool has_budgets;              /* the VM, or some client that the sweeping poller charges */
     bool has_pci;                  /* ports 0xcf8..0xcff are the VM's own (pci_ports.h) */
     uint32_t vcpu_count;
     struct slot_record *records; /* [SLOT_COUNT], in kept */
@@ -68,6 +70,7 @@ struct page {
     /* Acquire in the poller pairs with control's release: the tree is built before it is seen. */
     _Atomic(const struct router *) router;
     struct client *default_client; /* NULL: none */
+    struct budget *budget;         /* of the VM; NULL: any */
     /* The sweeping poller's, one a vCPU: each has its own device that it comes back to. */
     _Alignas(64) struct router_hint hints[SLOT_COUNT];
     struct page_kept own; /* where nobody keeps it */
@@ -78,10 +81,14 @@ struct page {
     uint32_t upcall;     /* its entry in the poller's wait, or 0: none */
     uint64_t wait_ticks; /* without a request, then its poller may wait; 0: it never may */
     uint32_t timed;      /* bit per slot: handed over, and `due` says until when */
+    uint32_t held;       /* bit per slot: not looked at before held_until_ticks */
+    uint64_t held_until_ticks;
     _Atomic uint64_t counters[PAGE_COUNTER_COUNT];
     _Alignas(64) _Atomic uint64_t settled[PAGE_SETTLED_COUNT];
     _Alignas(64) struct page_due due[SLOT_COUNT];
     struct page_notify notify; /* of vCPUs that do not poll for completion */
+    struct client *charged;    /* whose request is being handled; only where there are budgets */
+    struct budget own_budget;  /* what `budget` points to, if it does */
 };
 
 /* 0; -EINVAL: vcpu_count is not 1..16. default_client may be NULL. */

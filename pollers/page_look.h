@@ -85,4 +85,20 @@ static inline uint32_t page_find_pending(const struct page *page)
     return pending;
 }
 
+/* Slots whose budget is used up: nobody looks at them until it is there again. */
+static inline void page_hold(struct page *page, uint32_t slots, uint64_t until_ticks)
+{
+    if (!page->held || (int64_t)(until_ticks - page->held_until_ticks) < 0)
+        page->held_until_ticks = until_ticks;
+    page->held |= slots;
+}
+
+/* Those of `pending` that are not held. Whoever is then still over its budget is held anew. */
+static inline uint32_t page_pass_held(struct page *page, uint32_t pending, uint64_t now)
+{
+    if ((int64_t)(now - page->held_until_ticks) >= 0)
+        page->held = 0;
+    return pending & ~page->held;
+}
+
 #endif

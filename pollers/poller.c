@@ -296,6 +296,7 @@ struct poller_thread poller_thread(const struct poller *poller)
 struct poller_figures poller_figures(const struct poller *poller)
 {
     return (struct poller_figures){
+        .is_waiting = atomic_load_explicit(&poller->is_waiting, memory_order_relaxed),
         .sweeps = counter_read(&poller->sweeps),
         .busy_ticks = counter_read(&poller->busy_ticks),
         .requests = counter_read(&poller->requests),

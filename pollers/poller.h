@@ -132,6 +132,7 @@ struct poller_thread poller_thread(const struct poller *poller);
 
 /* For display; any thread. */
 struct poller_figures {
+    bool is_waiting; /* for requests, in the kernel */
     uint64_t sweeps;
     uint64_t busy_ticks; /* spent on requests since the start */
     uint64_t requests;

@@ -52,6 +52,7 @@ struct poller {
     _Atomic uint64_t busy_ticks;
     _Atomic uint64_t requests;
     _Atomic uint64_t waits;
+    _Atomic bool is_waiting;              /* for requests, in the kernel */
     _Atomic(const struct client *) asked; /* whose device is being called; NULL: none */
 
     /* Control posts with release; whoever exchanges it for NULL has it: the poller, to run it, or

@@ -11,6 +11,7 @@
  */
 #include "clients/external.h"
 #include "clients/inbox.h"
+#include "pollers/budget_serve.h"
 #include "pollers/deadlines.h"
 #include "pollers/histogram.h"
 #include "pollers/notify_ring.h"
@@ -246,6 +247,12 @@ static inline uint32_t dispatch(struct poller *poller, struct page *page, uint32
     record->size_bytes = request->size_bytes;
     record->is_read = request_is_read(request);
     record->notify_wanted = copy.completion_polling == 0;
+    if (unlikely(page->has_budgets)) {
+        uint64_t value;
+        enum budget_verdict verdict = page_ask_client_budget(page, client, request, &value);
+        if (verdict != BUDGET_GOES_ON)
+            return verdict == BUDGET_ANSWERS && answer_at_once(page, slot_index, &copy, value);
+    }
     if (unlikely(client->inbox || client->external || client->process))
         return hand_over(page, client, &entry);
     return handle_here(poller, page, client, request);
@@ -259,10 +266,14 @@ static inline uint32_t take(struct poller *poller, struct page *page, uint32_t s
     if (unlikely(!slot_record_is_idle(&page->records[slot_index])))
         return 0;
     uint64_t begin = ticks_now();
+    if (unlikely(page->has_budgets) && page_is_over_budget(page, begin))
+        return 0;
     poller->last_ticks = begin;
     uint32_t work = dispatch(poller, page, slot_index, begin);
     if (likely(work))
         note_busy(poller, begin);
+    if (unlikely(page->has_budgets))
+        page_charge_budgets(page, ticks_now() - begin, work);
     return work;
 }
 
@@ -272,7 +283,10 @@ static inline uint32_t sweep_page(struct poller *poller, struct page *page)
     uint32_t work = 0;
     if (likely(!page_calls(page)))
         return 0;
-    for (uint32_t pending = page_find_pending(page); pending; pending &= pending - 1)
+    uint32_t pending = page_find_pending(page);
+    if (unlikely(page->held))
+        pending = page_pass_held(page, pending, ticks_now());
+    for (; pending; pending &= pending - 1)
         work += take(poller, page, (uint32_t)__builtin_ctz(pending));
     return work;
 }
@@ -291,7 +305,12 @@ static uint32_t drain_inbox(struct poller *poller, const struct poller_inbox *du
 {
     struct inbox_entry entry;
     uint32_t work = 0;
-    while (work < SLOT_COUNT && inbox_try_pop(duty->client->inbox, &entry)) {
+    struct budget *budget = duty->client->inbox_budget;
+    while (work < SLOT_COUNT) {
+        if (unlikely(budget != NULL) && inbox_ask_budget(duty->page, duty->client, &work))
+            break;
+        if (!inbox_try_pop(duty->client->inbox, &entry))
+            break;
         work++;
         struct slot_record *record = &duty->page->records[entry.request.vcpu];
         /* The sweeping poller's CPU has all three lines: they come at the same time, not in turn. */
@@ -306,6 +325,8 @@ static uint32_t drain_inbox(struct poller *poller, const struct poller_inbox *du
         note_answered(poller, duty->client, &entry.request);
         note_asked(poller, NULL);
         note_busy(poller, begin);
+        if (unlikely(budget != NULL))
+            budget_charge(budget, poller->last_ticks - begin, 1);
     }
     return work;
 }
@@ -317,8 +338,15 @@ static uint32_t drain_process(struct poller *poller, const struct poller_inbox *
         return 0;
     uint64_t begin = ticks_now();
     uint32_t work = process_drain(duty->page, duty->client);
-    if (work) /* as requests they were counted when they were handed over */
-        counter_add(&poller->busy_ticks, ticks_now() - begin);
+    if (!work)
+        return 0;
+    /* As requests they were counted when they were handed over. */
+    uint64_t ticks = ticks_now() - begin;
+    counter_add(&poller->busy_ticks, ticks);
+    if (duty->page->has_budgets) {
+        duty->page->charged = duty->client;
+        page_charge_budgets(duty->page, ticks, 0);
+    }
     return work;
 }
 

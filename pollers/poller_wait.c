@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "pollers/poller_wait.h"
 
+#include "pollers/page_look.h"
 #include "pollers/poller_internal.h"
 #include "pollers/ring.h"
 #include "pollers/ticks.h"
@@ -201,6 +202,8 @@ static uint64_t wait_bound(const struct poller *poller)
         /* Whoever answers cannot wake it either, and its deadline would pass unseen. */
         if (page_in_flight(page) || page_notify_is_due(&page->notify))
             return 0;
+        if (page->is_open && page->held && page_calls(page))
+            return 0; /* for its budget's next period, of which no upcall tells */
         bound = page->wait_ticks > bound ? page->wait_ticks : bound;
     }
     return bound;
@@ -226,7 +229,10 @@ static void wait_now(struct poller *poller, uint64_t bound)
     }
     uint64_t begin = ticks_now();
     counter_add(&poller->waits, 1);
+    /* Relaxed, twice: nobody orders anything by it. */
+    atomic_store_explicit(&poller->is_waiting, true, memory_order_relaxed);
     ring_wait(wait->ring, RING_FOREVER);
+    atomic_store_explicit(&poller->is_waiting, false, memory_order_relaxed);
     hear(wait);
     adapt(poller, bound, ticks_now() - begin);
 }

@@ -66,6 +66,11 @@ static uint64_t late_value(struct process_port *port, const struct request *requ
     return is_known ? last->value : UINT64_MAX;
 }
 
+uint64_t process_late_value(const struct client *client, const struct request *request)
+{
+    return late_value(client->process, request);
+}
+
 /* ---- what is held ------------------------------------------------------------------------ */
 
 static bool is_in_flight(const struct page *page, const struct process_hold *hold,

@@ -32,6 +32,9 @@ bool process_has_room(struct page *page, struct client *client);
  * answered by the policy at once. */
 void process_hand_over(struct page *page, struct client *client, const struct inbox_entry *entry);
 
+/* What a request gets that the process is not asked. */
+uint64_t process_late_value(const struct client *client, const struct request *request);
+
 /* Takes at most SLOT_COUNT answers; wakes the process if it sleeps over a request. Returns how many
  * answers there were. */
 uint32_t process_drain(struct page *page, struct client *client);

@@ -2,6 +2,7 @@
 #include "server/events.h"
 
 #include "clients/process_port.h"
+#include "server/budgets.h"
 #include "server/ioeventfd.h"
 #include "server/log.h"
 #include "server/status.h"
@@ -29,9 +30,25 @@ static void report_process(struct vm_client *client)
                     client->vm->name, client->client.name, rose);
 }
 
+static void report_budgets(struct vm *vm)
+{
+    unsigned long long rose;
+    const struct budget *budget = vm_budget(vm);
+    if (budget && (rose = rise(&budget->overruns, &vm->overruns_seen)) > 0)
+        log_warning("vm %s: its budget was used up in %llu more periods", vm->name, rose);
+    for (uint32_t i = 0; i < vm->client_count; i++) {
+        struct vm_client *client = vm->clients[i];
+        budget = vm_client_budget(client);
+        if (budget && (rose = rise(&budget->overruns, &client->overruns_seen)) > 0)
+            log_warning("vm %s: client %s: its budget was used up in %llu more periods", vm->name,
+                        client->client.name, rose);
+    }
+}
+
 static void report_vm(struct vm *vm)
 {
     unsigned long long rose;
+    report_budgets(vm);
     for (size_t i = PAGE_REQUESTS + 1; i < PAGE_COUNTER_COUNT; i++)
         if ((rose = rise(&vm->page->counters[i], &vm->counters_seen[i])) > 0)
             log_warning("vm %s: %s: %llu more", vm->name, status_page_counters[i], rose);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "server/reload.h"
 
+#include "server/budgets.h"
 #include "server/launcher.h"
 #include "server/log.h"
 #include "server/service.h"
@@ -252,12 +253,13 @@ static void remove_rest(struct reload *reload, const struct plan *plan)
     }
 }
 
-/* A client that was kept: how its process is started may have changed. */
-static void set_launch(const struct reload *reload, const struct config *next, size_t index)
+/* A client that was kept: how its process is started may have changed, and its budget. */
+static void set_rest(const struct reload *reload, const struct config *next, size_t index)
 {
     const struct config_client *to = &next->clients[index];
     const struct vm *vm = topology_find_vm(reload->topology, next->vms[to->vm].name);
     launcher_set(reload->topology->launcher, topology_find_client(vm, to->name), &to->start);
+    vm_client_set_budget(topology_find_client(vm, to->name), &to->budget);
 }
 
 static int apply(struct reload *reload, const struct config *next)
@@ -281,9 +283,10 @@ static int apply(struct reload *reload, const struct config *next)
             if (plan.clients[i].added)
                 service_open(plan.clients[i].added);
             else
-                set_launch(reload, next, i);
+                set_rest(reload, next, i);
         for (size_t i = 0; i < next->vm_count; i++) {
             struct vm *vm = topology_find_vm(reload->topology, next->vms[i].name);
+            vm_set_budget(vm, &next->vms[i].budget);
             if (vm->state == VM_STOPPED)
                 vm_start(vm);
         }

@@ -4,6 +4,7 @@
 #include "clients/process_port.h"
 #include "pollers/histogram.h"
 #include "pollers/ticks.h"
+#include "server/budgets.h"
 #include "server/ioeventfd.h"
 #include "server/irqfd.h"
 #include "server/launcher.h"
@@ -186,6 +187,7 @@ static void report_vm(const struct topology *topology, const struct vm *vm, stru
     report_add_bool(object, "attached", vm->is_attached);
     report_add_number(object, "requester_pid", vm->is_attached ? (uint64_t)vm->requester_pid : 0);
     report_add_text(object, "state", status_vm_state(vm));
+    budget_report(vm_budget(vm), object);
     struct report *slots = report_add_array(object, "slots");
     for (uint32_t i = 0; i < vm->page->vcpu_count; i++)
         report_append_text(slots, slot_state_name(read_slot_state(vm, i)));
@@ -240,6 +242,7 @@ static void report_client(const struct topology *topology, const struct vm *vm,
     report_add_number(object, "late", late_count(client));
     if (client->client.process)
         report_process(client, report_add_object(object, "process"));
+    budget_report(vm_client_budget(client), object);
     report_add_number(object, "ranges", client->range_count);
     report_add_number(object, "lost_bytes", status.lost_bytes);
     struct report *latency = report_add_object(object, "latency_ns");
@@ -348,6 +351,7 @@ static void print_vms(const struct topology *topology, FILE *out)
                 fprintf(out, "  %s: %llu\n", status_page_settled[k],
                         (unsigned long long)counter_read(&vm->page->settled[k]));
         print_doorbells(vm, out);
+        budget_print(vm_budget(vm), out);
     }
 }
 
@@ -388,6 +392,7 @@ static void print_clients(const struct topology *topology, FILE *out)
                     (unsigned long long)status.p99_ns, (unsigned long long)status.p999_ns,
                     (unsigned long long)status.max_ns, (unsigned long long)status.errors);
             print_process(client, out);
+            budget_print(vm_client_budget(client), out);
         }
     }
 }

@@ -7,6 +7,7 @@
 #include "pollers/ring.h"
 #include "pollers/ticks.h"
 #include "server/adoption.h"
+#include "server/budgets.h"
 #include "server/completion.h"
 #include "server/device_options.h"
 #include "server/journal.h"
@@ -139,9 +140,12 @@ int topology_create_client(struct vm *vm, const struct config_client *from, stru
     int result = vm_client_create(vm, &options, client);
     if (result < 0)
         log_error("vm %s: client %s: %s", vm->name, from->name, strerror(-result));
-    else
-        launcher_set(vm->topology->launcher, *client, &from->start); /* its failure is told */
-    return result;
+    if (result < 0)
+        return result;
+    /* Their failures are told, and cost the client nothing. */
+    launcher_set(vm->topology->launcher, *client, &from->start);
+    vm_client_set_budget(*client, &from->budget);
+    return 0;
 }
 
 int topology_create_vm(struct topology *topology, const struct config_vm *from, struct vm **vm)
@@ -159,6 +163,8 @@ int topology_create_vm(struct topology *topology, const struct config_vm *from, 
     int result = vm_create(topology, &options, vm);
     if (result < 0)
         log_error("vm %s: %s", from->name, strerror(-result));
+    else
+        vm_set_budget(*vm, &from->budget); /* its failure is told */
     return result;
 }
 

@@ -97,6 +97,7 @@ struct vm {
     uint64_t counters_seen[PAGE_COUNTER_COUNT];
     uint64_t settled_seen[PAGE_SETTLED_COUNT];
     uint64_t doorbell_misses_seen;
+    uint64_t overruns_seen;
 };
 
 /* Adds a VM to topology. -EEXIST: the name is taken. -EINVAL: name, vCPU count or poller. -ENOSPC:

@@ -64,7 +64,9 @@ struct vm_client {
     struct registration *registration; /* NULL: nobody serves it */
     uint32_t epoch;                    /* of the last incarnation; 0: there was none */
     struct launch *launch;             /* NULL: its process is not ours to start */
+    struct budget budget;              /* what one of the client's two points to, if it does */
     /* By events.c. */
+    uint64_t overruns_seen;
     uint64_t errors_seen;
     uint64_t late_seen;
     uint64_t refused_seen;

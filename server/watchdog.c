@@ -66,10 +66,12 @@ static void look(const struct topology *topology, struct topology_poller *poller
                  uint64_t now_ticks)
 {
     struct watch *watch = &poller->watch;
-    uint64_t sweeps = poller_figures(poller->poller).sweeps;
+    const struct poller_figures figures = poller_figures(poller->poller);
+    uint64_t sweeps = figures.sweeps;
     bool is_first = watch->moved_ticks == 0;
     uint64_t gap_ns = ticks_to_ns(now_ticks - watch->moved_ticks);
-    if (is_first || sweeps != watch->sweeps_seen) {
+    /* One that waits for requests need not move. */
+    if (is_first || sweeps != watch->sweeps_seen || figures.is_waiting) {
         note_moved(poller, sweeps, gap_ns, now_ticks);
         return;
     }

@@ -179,7 +179,7 @@ static void poller_that_moves_is_never_stuck_and_one_that_does_not_is_at_the_win
     assert_int_equal(watch->stuck_count, 0);
     watchdog_look(&world.topology, now += step);
     assert_false(watch->is_stuck);
-    watchdog_look(&world.topology, now += step + 1);
+    watchdog_look(&world.topology, now += step + ticks_from_ns(1000));
     assert_true(watch->is_stuck);
     world_round(&world);
     watchdog_look(&world.topology, now += step);

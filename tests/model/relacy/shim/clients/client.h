@@ -5,6 +5,7 @@
 
 #include "clients/request.h"
 
+struct budget;
 struct device;
 
 struct device_ops {
@@ -21,6 +22,7 @@ struct client {
     struct inbox *inbox;
     struct external *external;
     struct process_port *process;
+    struct budget *budget, *inbox_budget;
     uint64_t deadline_ticks;
     struct histogram *latency;
     bool is_default;
