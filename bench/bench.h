@@ -170,6 +170,7 @@ int bench_jitter(struct bench_result *result);
 int bench_notify(struct bench_result *result);
 int bench_ranges(struct bench_result *result);
 int bench_channel(struct bench_result *result);
+int bench_death(struct bench_result *result);
 int bench_hop(struct bench_result *result);
 int bench_rate(struct bench_result *result);
 int bench_route(struct bench_result *result);

@@ -26,6 +26,8 @@ static const struct {
      bench_hop, true},
     {"channel", "a request to a device in another process and back, beside two words both ways",
      bench_channel, true},
+    {"death", "kill -9 of such a process until its request is answered, beside its pidfd alone",
+     bench_death, true},
     {"sweep", "looking at the slots of 1 to 64 VMs, and the round trip when one is PENDING",
      bench_sweep, true},
     {"rate", "time a request takes while 16 slots are always pending, reads and writes", bench_rate,

@@ -252,10 +252,13 @@ static void process_ready(void *context, uint32_t events)
 {
     (void)events;
     struct registration *registration = context;
-    log_info("vm %s: client %s: process %d has ended", registration->client->vm->name,
-             registration->client->client.name, (int)registration->pid);
+    const struct vm_client *client = registration->client;
+    pid_t pid = registration->pid;
     hang_up(registration);
     end(registration, false);
+    /* Last: somebody may wait for an answer. */
+    log_info("vm %s: client %s: process %d has ended", client->vm->name, client->client.name,
+             (int)pid);
 }
 
 void registration_process_ended(struct vm_client *client, pid_t pid)

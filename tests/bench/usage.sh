@@ -29,7 +29,7 @@ refused "--samples: '1e3'; expected a number from 100 to 1000000" rtt --samples 
 refused "--poller-cpu: 'x'; expected a number from 0" rtt --poller-cpu x
 refused "ioreq-bench: option '--vcpus' requires" rtt --vcpus
 # Two threads that spin for each other on one CPU would never end.
-for question in rtt hop channel sweep rate; do
+for question in rtt hop channel death sweep rate; do
     refused "would share CPU 0; expected two CPUs" $question --smoke --requester-cpu 0 --poller-cpu 0
 done
 
