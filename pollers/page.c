@@ -15,6 +15,8 @@ int page_init(struct page *page, uint32_t vcpu_count, const struct router *route
     page->is_clearing = false;
     page->has_pci = false;
     page->has_budgets = false;
+    page->has_driver = false;
+    page->is_direct = false;
     page->vcpu_count = vcpu_count;
     page->watch_next = 0;
     page->stray_seen = 0;
@@ -65,7 +67,7 @@ uint32_t page_open_registered(struct page *page, struct acrn_io_request *slots)
 {
     uint32_t abandoned = 0;
     /* All 64 bits, whatever was asked: the requester takes its own. */
-    for (uint32_t i = 0; i < page->vcpu_count; i++)
+    for (uint32_t i = 0; i < page->vcpu_count && !page->has_driver; i++)
         abandoned += slot_complete(&slots[i], true, REQUEST_MMIO, UINT64_MAX);
     begin(page, slots);
     return abandoned;
@@ -117,6 +119,8 @@ uint32_t page_settle_all(struct page *page)
 uint32_t page_settle_frozen(struct page *page)
 {
     uint32_t settled = page_settle_all(page);
+    if (page->has_driver)
+        return settled + page_driver_settle_frozen(page);
     for (uint32_t i = 0; i < page->vcpu_count; i++) {
         struct slot_record *record = &page->records[i];
         uint64_t word = slot_record_word(record);

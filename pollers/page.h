@@ -63,6 +63,8 @@ struct page {
     bool is_open;                  /* swept */
     bool is_clearing;              /* a VM reset is on: new requests are answered at once */
     bool has_budgets;              /* the VM, or some client that the sweeping poller charges */
+    bool has_driver;               /* a kernel driver dispatches on it too: page_driver.h */
+    bool is_direct;                /* has_driver: slots that poll are completed past the driver */
     bool has_pci;                  /* ports 0xcf8..0xcff are the VM's own (pci_ports.h) */
     uint32_t vcpu_count;
     struct slot_record *records; /* [SLOT_COUNT], in kept */
@@ -122,7 +124,7 @@ void page_open(struct page *page, struct acrn_io_request *slots);
 
 /* Sweeping poller: the same with a page that the hypervisor has registered: its FREE slots are FREE, what
  * is PENDING is served. What is PROCESSING an earlier server took and left behind: it is answered
- * all-ones. Returns how many. */
+ * all-ones. Returns how many. Of a page with a driver that was offered to us, and is served. */
 uint32_t page_open_registered(struct page *page, struct acrn_io_request *slots);
 
 /* Sweeping poller: takes on no more requests; those in flight are answered as usual. */
@@ -146,7 +148,7 @@ void page_close(struct page *page);
 bool page_settle(struct page *page, uint32_t slot_index, uint64_t ticket, uint64_t value);
 
 /* Control at shutdown, when a client did not answer in time: completes every slot in flight with
- * all-ones. Returns how many. */
+ * all-ones. Returns how many. Of a page with a driver that was offered to us, and is served. */
 uint32_t page_settle_all(struct page *page);
 
 /* Control at shutdown, once the sweeping poller is frozen (poller_freeze): completes what is in flight,

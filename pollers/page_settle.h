@@ -7,13 +7,15 @@
 #ifndef POLLERS_PAGE_SETTLE_H
 #define POLLERS_PAGE_SETTLE_H
 
-#include "pollers/page.h"
+#include "pollers/page_driver.h"
 
 /* Whoever settles a record answers its slot and closes it. False: the requester took the slot back.
  * is_sweeper: on the sweeping poller, outside page_settle. */
 static inline bool page_answer(struct page *page, uint32_t slot_index, uint64_t ticket,
                                uint64_t value, bool is_sweeper)
 {
+    if (__builtin_expect(page->has_driver, false))
+        return page_driver_answer(page, slot_index, ticket, value, is_sweeper);
     struct slot_record *record = &page->records[slot_index];
     bool is_ours = slot_complete(&page->slots[slot_index], record->is_read, record->type,
                                  value & request_ones(record->size_bytes));

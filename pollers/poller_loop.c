@@ -84,6 +84,8 @@ static bool answer_at_once(struct page *page, uint32_t slot_index, const struct 
                            uint64_t value)
 {
     struct acrn_io_request *slot = &page->slots[slot_index];
+    if (unlikely(page->has_driver))
+        return page_driver_answer_at_once(page, slot_index, copy, value);
     if (!slot_claim(slot, true)) {
         counter_add(&page->counters[PAGE_REVOKED], 1);
         return false;
@@ -151,7 +153,9 @@ static inline bool claim(struct page *page, const struct client *client,
     struct slot_record *record = &page->records[request->vcpu];
     record->was_full = false; /* if it waited, it does no more */
     record->odd_state = 0;
-    bool is_claimed = slot_claim(&page->slots[request->vcpu], client->is_default);
+    struct acrn_io_request *slot = &page->slots[request->vcpu];
+    bool is_claimed = unlikely(page->has_driver) ? slot_is_offered(slot)
+                                                 : slot_claim(slot, client->is_default);
     counter_add(&page->counters[likely(is_claimed) ? PAGE_REQUESTS : PAGE_REVOKED], 1);
     return is_claimed;
 }
@@ -277,10 +281,23 @@ static inline uint32_t take(struct poller *poller, struct page *page, uint32_t s
     return work;
 }
 
+/* Of a page with a kernel driver PENDING is the driver's to take, and what it gave us is ours. */
+static __attribute__((noinline)) uint32_t sweep_driver_page(struct poller *poller,
+                                                            struct page *page)
+{
+    uint32_t work = 0;
+    for (uint32_t i = 0; i < page->vcpu_count; i++)
+        if (slot_is_offered(&page->slots[i]))
+            work += take(poller, page, i);
+    return work;
+}
+
 /* Every slot once: a requester that is always PENDING gets one turn, like the others. */
 static inline uint32_t sweep_page(struct poller *poller, struct page *page)
 {
     uint32_t work = 0;
+    if (unlikely(page->has_driver))
+        return sweep_driver_page(poller, page);
     if (likely(!page_calls(page)))
         return 0;
     uint32_t pending = page_find_pending(page);

@@ -156,6 +156,26 @@ static inline bool slot_complete(struct acrn_io_request *slot, bool is_read, uin
                                        __ATOMIC_RELEASE, __ATOMIC_RELAXED);
 }
 
+/* On a page with a kernel driver: it made the slot PROCESSING, for us and not for a client in the kernel.
+ * Acquire: pairs with the driver's release of PROCESSING, which comes after kernel_handled. */
+static inline bool slot_is_offered(const struct acrn_io_request *slot)
+{
+    return __atomic_load_n(&slot->processed, __ATOMIC_ACQUIRE) == SLOT_PROCESSING &&
+           __atomic_load_n(&slot->kernel_handled, __ATOMIC_RELAXED) == 0;
+}
+
+/* The value alone, of a slot that a driver will make COMPLETE. False: the slot was taken back. */
+static inline bool slot_put_answer(struct acrn_io_request *slot, bool is_read, uint32_t type,
+                                   uint64_t value)
+{
+    /* Relaxed: decides nothing but whether it is still ours; the driver is told with a release. */
+    if (__atomic_load_n(&slot->processed, __ATOMIC_RELAXED) != SLOT_PROCESSING)
+        return false;
+    if (is_read)
+        slot_answer(slot, type, value);
+    return true;
+}
+
 /* Hands all slots to the requester. Only while no requester can see the page. Relaxed: it is told of
  * the page by a message, which orders all that was stored before. */
 static inline void slots_free_all(struct acrn_io_request *slots)

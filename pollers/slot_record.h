@@ -11,6 +11,9 @@
  *           ---------> HANDLING -------------------------------> IDLE
  *              hold                               close
  *
+ *          On a page with a kernel driver (page_driver.h) an answer is out only when the driver was told:
+ *          HANDLING and SETTLING go on to FINISHING, and who told the driver closes.
+ *
  *          Who may take which step, of the record and of the page: slot_transitions.def.
  *
  * Threads: open: the sweeping poller. win: anybody who holds the ticket: the poller that handled
@@ -35,6 +38,7 @@ enum slot_phase {
     SLOT_PHASE_IN_FLIGHT = 2,
     SLOT_PHASE_SETTLING = 3,
     SLOT_PHASE_HANDLING = 4,
+    SLOT_PHASE_FINISHING = 5,
 };
 #define SLOT_PHASE_BITS 3
 #define SLOT_PHASE_MASK ((1u << SLOT_PHASE_BITS) - 1)
@@ -139,6 +143,14 @@ static inline bool slot_record_win(struct slot_record *record, uint64_t ticket)
     uint64_t settling = (ticket & ~(uint64_t)SLOT_PHASE_MASK) | SLOT_PHASE_SETTLING;
     return atomic_compare_exchange_strong_explicit(&record->word, &ticket, settling,
                                                    memory_order_acquire, memory_order_relaxed);
+}
+
+/* The winner or holder, once the answer is in the slot, where a driver is yet to be told. Release: pairs
+ * with slot_record_word in page_driver_is_due. */
+static inline void slot_record_finish(struct slot_record *record, uint64_t ticket)
+{
+    uint64_t finishing = (ticket & ~(uint64_t)SLOT_PHASE_MASK) | SLOT_PHASE_FINISHING;
+    atomic_store_explicit(&record->word, finishing, memory_order_release);
 }
 
 /* The winner or holder, after its last store to the slot. Release: pairs with slot_record_is_idle. */
