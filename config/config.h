@@ -112,7 +112,8 @@ enum config_source {
     CONFIG_SOURCE_MEMFD,
     CONFIG_SOURCE_UIO,
     CONFIG_SOURCE_PCI,
-    CONFIG_SOURCE_VFIO
+    CONFIG_SOURCE_VFIO,
+    CONFIG_SOURCE_HSM
 };
 
 /* How a device's interrupt is let in again after each: UIO never (plain), by a write of 1 to it, or by
@@ -177,6 +178,9 @@ struct config_poller {
     struct config_mark sandbox_mark;
 };
 
+/* source: hsm - whose VM it is in the driver. */
+enum config_hsm_vm { CONFIG_HSM_VM_CREATED, CONFIG_HSM_VM_HANDED_OVER };
+
 /* Where the page of a source other than memfd is. */
 struct config_place {
     const char *device;    /* uio: its name, or like pci and vfio domain:bus:device.function */
@@ -189,6 +193,11 @@ struct config_place {
     uint64_t notify_offset_bytes;
     uint32_t notify_value; /* what is written for vCPU 0 */
     uint32_t notify_step;  /* is added for each further one */
+    /* hsm, whose device is the driver's: */
+    enum config_hsm_vm hsm_vm;
+    bool direct; /* slots that poll are completed past the driver; default false */
+    uint32_t vcpus;
+    uint64_t cpu_affinity; /* a bit for each of vcpu_cpus below 64 */
 };
 
 /* What a client or a VM may have of its poller in each period. */

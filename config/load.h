@@ -69,6 +69,10 @@ int start_read(struct load *load, const struct schema_value *value, struct confi
 /* start.c: what a client or a VM may take; mark: where it stands. */
 int budget_read(struct load *load, const struct schema_value *value, struct config_budget *budget);
 
+/* hsm.c: of a VM with these values [VM_ROWS], what only source hsm has; after place_read. What does not go
+ * together is reported. */
+void hsm_read(struct load *load, const struct schema_value *values, struct config_vm *vm);
+
 /* ranges.c: the ranges of one client; those that are wrong are reported and left out. */
 int ranges_read(struct load *load, const struct schema_value *value, struct config_client *client);
 /* ranges.c: count, overlaps and reserved ports of the ranges of VM `index`, which is vm, or NULL in

@@ -33,6 +33,8 @@ static void check_device(struct load *load, const struct schema_value *values,
 {
     const struct schema_value *device = &values[VM_DEVICE];
     struct config_mark mark = device->node ? device->mark : vm_mark;
+    if (source == CONFIG_SOURCE_HSM)
+        return; /* hsm.c */
     bool is_named = place->device && strcmp(place->device, NO_DEVICE_WORD) != 0;
     if (!device->is_valid)
         return;
@@ -60,7 +62,9 @@ static void check_choice(struct load *load, const struct schema_value *value, co
     if (!value->is_valid || value->number == 0 || sources[value->number] & BIT(source))
         return;
     problems_add(&load->problems, value->mark, "%s: not with this source; expected %s", key,
-                 source == CONFIG_SOURCE_MEMFD ? "none, memfd has no device" : expected);
+                 source == CONFIG_SOURCE_MEMFD ? "none, memfd has no device"
+                 : source == CONFIG_SOURCE_HSM ? "none, hsm has the driver's"
+                                               : expected);
 }
 
 static void check_multiple(struct load *load, const struct schema_value *value, const char *key,
@@ -125,7 +129,7 @@ void place_read(struct load *load, const struct schema_value *values, struct con
     };
     if (!values[VM_SOURCE].is_valid)
         return;
-    bool has_device = source != CONFIG_SOURCE_MEMFD;
+    bool has_device = every_device & BIT(source);
     bool has_doorbell = place->notify_by == CONFIG_NOTIFY_BY_DOORBELL;
     check_device(load, values, vm_mark, place, source);
     check_choice(load, &values[VM_INTERRUPT], "interrupt", source, interrupt_sources,

@@ -167,6 +167,7 @@ static int vm_build(struct load *load, const struct schema_record *record,
         .vcpu_cpus_mark = list->mark,
     };
     place_read(load, values, record->mark, &vm->place);
+    hsm_read(load, values, vm);
     return budget_read(load, &values[VM_BUDGET], &vm->budget);
 }
 

@@ -27,6 +27,13 @@ static const char *const source_choices[] = {
     [CONFIG_SOURCE_UIO] = "uio",
     [CONFIG_SOURCE_PCI] = "pci",
     [CONFIG_SOURCE_VFIO] = "vfio",
+    [CONFIG_SOURCE_HSM] = "hsm",
+    NULL,
+};
+
+static const char *const hsm_vm_choices[] = {
+    [CONFIG_HSM_VM_CREATED] = "created",
+    [CONFIG_HSM_VM_HANDED_OVER] = "handed_over",
     NULL,
 };
 
@@ -249,6 +256,17 @@ static const struct schema_key vm_keys[VM_ROWS] = {
                    .choices = source_choices,
                    .help = "where the page comes from; memfd: the server creates and seals it; "
                            "others: it is in a device's memory"},
+    [VM_HSM_VM] = {.name = "hsm_vm",
+                   .kind = SCHEMA_CHOICE,
+                   .default_text = "created",
+                   .choices = hsm_vm_choices,
+                   .help = "source hsm: whose VM it is; created: by the server; handed_over: by a "
+                           "device model, with its page"},
+    [VM_DIRECT] = {.name = "direct",
+                   .kind = SCHEMA_BOOL,
+                   .default_text = "false",
+                   .help = "source hsm: answers whose vCPU polls do not pass the driver; its bits "
+                           "stay set, so that a clear must be followed by the VM's reset"},
     [VM_DEVICE] = {.name = "device",
                    .kind = SCHEMA_TEXT,
                    .default_text = NO_DEVICE_WORD,

@@ -40,6 +40,8 @@ enum vm_row {
     VM_NAME,
     VM_VCPUS,
     VM_SOURCE,
+    VM_HSM_VM,
+    VM_DIRECT,
     VM_DEVICE,
     VM_MAP,
     VM_OFFSET,
@@ -91,5 +93,8 @@ extern const struct schema_key file_keys[FILE_ROWS];
 
 /* What `device` of a VM means by none; so a UIO device of that name cannot be named. */
 #define NO_DEVICE_WORD "none"
+
+/* What `device` is with source: hsm where it is not given. */
+#define HSM_DEVICE_WORD "/dev/acrn_hsm"
 
 #endif

@@ -281,13 +281,15 @@ static inline uint32_t take(struct poller *poller, struct page *page, uint32_t s
     return work;
 }
 
-/* Of a page with a kernel driver PENDING is the driver's to take, and what it gave us is ours. */
+/* Of a page with a kernel driver PENDING is the driver's to take, and what it gave us is ours. The record
+ * first: while it is not idle the slot may still be PROCESSING for the request before, and what is copied
+ * from then on be half of that one. */
 static __attribute__((noinline)) uint32_t sweep_driver_page(struct poller *poller,
                                                             struct page *page)
 {
     uint32_t work = 0;
     for (uint32_t i = 0; i < page->vcpu_count; i++)
-        if (slot_is_offered(&page->slots[i]))
+        if (slot_record_is_idle(&page->records[i]) && slot_is_offered(&page->slots[i]))
             work += take(poller, page, i);
     return work;
 }

@@ -7,6 +7,7 @@
 #include "server/log.h"
 #include "server/status.h"
 #include "server/vm_client.h"
+#include "server/vm_hsm.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -95,8 +96,11 @@ static struct command_reply attach(const struct call *call)
     if (!vm)
         return reply;
     int descriptor = -1;
-    int result = call->descriptor >= 0 ? adoption_return(vm, call->descriptor, call->pid)
-                                       : vm_attach(vm, call->pid, &descriptor);
+    int result = vm_hsm_is_handed(vm)    ? vm_hsm_attach(vm, call->pid, call->descriptor)
+                 : call->descriptor >= 0 ? adoption_return(vm, call->descriptor, call->pid)
+                                         : vm_attach(vm, call->pid, &descriptor);
+    if (result == -ENOTCONN)
+        return command_error(ENOTCONN, "expected hsm-device %s with /dev/acrn_hsm before", vm->name);
     if (result == -EOPNOTSUPP)
         return command_error(EOPNOTSUPP,
                              "VM %s has its page from %s (source: %s), nobody attaches to it",
@@ -116,6 +120,31 @@ static struct command_reply attach(const struct call *call)
     reply.attached = vm;
     log_info("vm %s: requester pid %d %s", vm->name, (int)call->pid,
              call->descriptor >= 0 ? "is back" : "attached");
+    return reply;
+}
+
+/* With a descriptor: the device of a VM that is handed over; without: that of one that we created. */
+static struct command_reply hsm_device(const struct call *call)
+{
+    struct command_reply reply;
+    struct vm *vm = command_find_vm(call, &reply);
+    if (!vm)
+        return reply;
+    if (call->descriptor >= 0) {
+        int result = vm_hsm_take_device(vm, call->descriptor);
+        return result == -EINVAL
+                   ? command_error(EINVAL, "VM %s: expected hsm_vm: handed_over in its configuration",
+                                   vm->name)
+                   : command_reply_result(result, vm->name);
+    }
+    int device = vm_hsm_lend(vm);
+    if (device < 0)
+        return command_error(ENODEV,
+                             "VM %s: expected source: hsm with hsm_vm: created, or an open "
+                             "/dev/acrn_hsm with this line",
+                             vm->name);
+    reply = command_reply_text("ok vm_id=%u\n", vm_hsm_id(vm));
+    reply.descriptor = device;
     return reply;
 }
 
@@ -349,6 +378,7 @@ static const struct command {
     struct command_reply (*run)(const struct call *call);
 } commands[] = {
     {"attach", "VM", 1, 1, attach},
+    {"hsm-device", "VM", 1, 1, hsm_device},
     {"status", "[--json]", 0, 1, status},
     {"reload", "", 0, 0, reload},
     {"vm-create", "{name: ..., vcpus: ..., source: ..., poller: ...}", 1, UINT32_MAX,

@@ -15,6 +15,7 @@
 #include "server/residence.h"
 #include "server/topology.h"
 #include "server/vm_client.h"
+#include "server/vm_hsm.h"
 #include "server/vm_source.h"
 
 #include <errno.h>
@@ -22,6 +23,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 static int call_device(struct vm *vm, struct poller *poller, void (*function)(void *context),
                        void *context)
@@ -92,6 +94,8 @@ static int check_options(const struct topology *topology, const struct vm_option
 
 static void vm_free(struct vm *vm)
 {
+    if (vm->handed[0] >= 0)
+        close(vm->handed[0]);
     router_destroy(vm->retired);
     router_destroy(vm->router);
     memory_free(vm->page, sizeof(*vm->page));
@@ -323,6 +327,7 @@ int vm_clear_begin(struct vm *vm)
     if (result < 0)
         return result;
     vm->is_clearing = true;
+    vm->is_driver_cleared = false;
     vm->clear_settled = 0;
     vm->clear_retry_ticks = 0;
     vm->clear_deadline_ticks = ticks_now() + ticks_from_ns(vm->clear_timeout_ns);
@@ -367,7 +372,7 @@ int vm_clear_poll(struct vm *vm)
         return -EAGAIN;
     vm->clear_settled += (int)page_settle_all(vm->page);
     /* Somebody else may have won a slot and not written it yet: a handful of instructions. */
-    if (page_in_flight(vm->page) > 0)
+    if (page_in_flight(vm->page) > 0 || vm_hsm_clear(vm) == -EAGAIN)
         return -EAGAIN;
     vm->clear_result = finish_clear(vm);
     return vm->clear_result;

@@ -6,6 +6,7 @@
 #include "server/completion.h"
 #include "server/log.h"
 #include "server/sources/lost_page.h"
+#include "server/vm_hsm.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -16,6 +17,7 @@ int vm_source_init(struct vm *vm, const struct vm_options *options)
     vm->source = (struct page_source){.descriptor = -1};
     vm->source_kind = options->source ? options->source : &source_memfd;
     vm->source_root = options->source_root;
+    vm->handed[0] = vm->handed[1] = -1;
     if (vm->source_kind->is_ours)
         return 0;
     vm->place = *options->place;
@@ -34,7 +36,8 @@ bool vm_has_source(const struct vm *vm, const struct config_vm *config)
             a->offset_bytes == b->offset_bytes && a->interrupt == b->interrupt &&
             a->vector == b->vector && a->notify_by == b->notify_by &&
             a->notify_map == b->notify_map && a->notify_offset_bytes == b->notify_offset_bytes &&
-            a->notify_value == b->notify_value && a->notify_step == b->notify_step);
+            a->notify_value == b->notify_value && a->notify_step == b->notify_step &&
+            a->hsm_vm == b->hsm_vm && a->direct == b->direct);
 }
 
 bool vm_has_device(const struct vm *vm)
@@ -103,10 +106,13 @@ int vm_source_open(struct vm *vm)
         return 0;
     if (vm->is_stuck || vm->is_detaching)
         return -ETIMEDOUT;
-    int result =
-        page_source_open(&vm->source, vm->source_kind, &vm->place, vm->source_root, reason);
+    if (vm_hsm_is_handed(vm) && vm->handed[1] < 0)
+        return 0; /* until it is */
+    int result = page_source_open_handed(&vm->source, vm->source_kind, &vm->place, vm->handed,
+                                         vm->source_root, reason);
     if (result < 0)
         return say_stopped(vm, result, reason);
+    vm_hsm_connect(vm);
     vm->is_attached = true; /* from here on what was begun is undone by vm_detach */
     vm->requester_pid = 0;
     struct opening opening = {.vm = vm};
@@ -130,6 +136,10 @@ int vm_source_open(struct vm *vm)
 
 static void stop(struct vm *vm, const char *reason)
 {
+    if (vm_hsm_is_handed(vm)) {
+        vm_hsm_lose(vm, reason);
+        return;
+    }
     vm->state = VM_STOPPED;
     say_stopped(vm, 0, reason);
     vm_detach(vm);

@@ -60,16 +60,6 @@ __attribute__((format(printf, 4, 5))) static int fail(int result, char *reason, 
 
 /* ---- the page ---------------------------------------------------------------------------- */
 
-/* All zero: 16 pending port reads of no bytes, or a hypervisor that was never told of it. */
-static bool is_zero(const struct acrn_io_request *slots)
-{
-    const unsigned char *bytes = (const unsigned char *)slots;
-    for (size_t i = 0; i < PAGE_BYTES; i++)
-        if (__atomic_load_n(&bytes[i], __ATOMIC_RELAXED)) /* relaxed: a look, nothing follows */
-            return false;
-    return true;
-}
-
 static int map_page(struct hsm *hsm)
 {
     void *mapping = mmap(NULL, PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE,
@@ -107,7 +97,7 @@ static int take_page(struct hsm *hsm, int descriptor, char *reason, size_t reaso
     int result = map_page(hsm);
     if (result < 0)
         return fail(result, reason, reason_bytes, "the page cannot be mapped: %s", strerror(-result));
-    if (is_zero(hsm->slots))
+    if (slots_look(hsm->slots) == SLOTS_ZERO)
         return fail(-ENODATA, reason, reason_bytes,
                     "a page of zeroes; expected that of the VM behind the device, whose creation has freed "
                     "its slots");
@@ -182,7 +172,7 @@ int hsm_create(const struct hsm_options *options, struct hsm **hsm, char *reason
         fail(result, reason, reason_bytes, "no memory for the page: %s", strerror(-result));
     if (result == 0)
         result = create_vm(created, options, reason, reason_bytes);
-    if (result == 0 && is_zero(created->slots))
+    if (result == 0 && slots_look(created->slots) == SLOTS_ZERO)
         result = fail(-ENODATA, reason, reason_bytes,
                       "the hypervisor has left the page full of zeroes; it does not know of it");
     if (result == 0)
@@ -215,7 +205,13 @@ int hsm_take_over(const struct hsm_options *options, int device, int page_descri
     return result;
 }
 
-/* What the driver had given us and we never took: nobody else would answer. Who polls goes ahead. */
+static int tell_driver(struct hsm *hsm, uint32_t vcpu)
+{
+    struct acrn_ioreq_notify finished = {.vmid = hsm->vm_id, .vcpu = vcpu};
+    return call(hsm->device, ACRN_IOCTL_NOTIFY_REQUEST_FINISH, &finished);
+}
+
+/* What the driver had given us and we never took, or abandoned: nobody else would answer. */
 static void answer_leftovers(struct hsm *hsm)
 {
     for (uint32_t i = 0; i < hsm->vcpus; i++) {
@@ -223,8 +219,18 @@ static void answer_leftovers(struct hsm *hsm)
         if (!slot_is_offered(&hsm->slots[i]))
             continue;
         slot_copy_out(&hsm->slots[i], &copy);
-        slot_complete(&hsm->slots[i], copy.direction == REQUEST_READ, copy.type, UINT64_MAX);
+        if (slot_put_answer(&hsm->slots[i], copy.direction != REQUEST_WRITE, copy.type, UINT64_MAX))
+            tell_driver(hsm, i);
     }
+}
+
+/* What came to us between that and our end as a client: the driver does not finish it any more, but who
+ * polls goes ahead. */
+static void answer_orphans(struct hsm *hsm)
+{
+    for (uint32_t i = 0; i < hsm->vcpus; i++)
+        if (slot_is_offered(&hsm->slots[i]))
+            slot_complete(&hsm->slots[i], true, REQUEST_MMIO, UINT64_MAX);
 }
 
 void hsm_destroy(struct hsm *hsm)
@@ -233,12 +239,15 @@ void hsm_destroy(struct hsm *hsm)
         return;
     if (hsm->has_clear_thread)
         pthread_join(hsm->clear_thread, NULL);
-    if (hsm->is_client)
+    if (hsm->is_client) {
+        if (!hsm->is_ours)
+            answer_leftovers(hsm);
         call(hsm->device, ACRN_IOCTL_DESTROY_IOREQ_CLIENT, NULL);
+    }
     if (hsm->is_ours)
         call(hsm->device, ACRN_IOCTL_DESTROY_VM, NULL);
     else if (hsm->is_client)
-        answer_leftovers(hsm);
+        answer_orphans(hsm);
     if (hsm->slots)
         munmap(hsm->slots, PAGE_BYTES);
     if (hsm->page_descriptor >= 0)
@@ -285,8 +294,7 @@ void hsm_tell(void *context, uint32_t vcpu)
     struct hsm *hsm = context;
     if (!page_driver_is_due(hsm->page, vcpu))
         return;
-    struct acrn_ioreq_notify finished = {.vmid = hsm->vm_id, .vcpu = vcpu};
-    int result = call(hsm->device, ACRN_IOCTL_NOTIFY_REQUEST_FINISH, &finished);
+    int result = tell_driver(hsm, vcpu);
     /* Closed even so: the driver is gone, or the VM, and nobody waits. */
     page_driver_close(hsm->page, vcpu);
     counter_add(result == 0 ? &hsm->told : &hsm->failures, 1);

@@ -17,6 +17,7 @@ const struct page_source_kind *page_source_kind(enum config_source source)
         [CONFIG_SOURCE_UIO] = &source_uio,
         [CONFIG_SOURCE_PCI] = &source_pci,
         [CONFIG_SOURCE_VFIO] = &source_vfio,
+        [CONFIG_SOURCE_HSM] = &source_hsm,
     };
     return kinds[source];
 }
@@ -95,9 +96,17 @@ static int look_at_page(const struct page_source *source, char *reason)
 int page_source_open(struct page_source *source, const struct page_source_kind *kind,
                      const struct config_place *place, const char *root, char *reason)
 {
+    return page_source_open_handed(source, kind, place, NULL, root, reason);
+}
+
+int page_source_open_handed(struct page_source *source, const struct page_source_kind *kind,
+                            const struct config_place *place, const int *handed, const char *root,
+                            char *reason)
+{
     *source = (struct page_source){.kind = kind,
                                    .descriptor = -1,
                                    .place = place,
+                                   .handed = handed,
                                    .root = root ? root : "",
                                    .node = SOURCE_ANY_NODE};
     int result = kind->open(source, reason);
@@ -110,6 +119,7 @@ int page_source_open(struct page_source *source, const struct page_source_kind *
     }
     if (result == 0)
         result = look_at_page(source, reason);
+    source->handed = NULL;
     if (result < 0)
         page_source_close(source);
     return result;

@@ -30,6 +30,7 @@ struct page_source {
     struct acrn_io_request *slots;       /* mapped, 16 slots */
     int descriptor;                      /* memfd: what the requester is handed; -1: nothing */
     const struct config_place *place;    /* NULL for memfd */
+    const int *handed; /* [2] while it is opened: device and page from a device model; NULL: none */
     const char *root;                    /* in front of /sys and /dev; "" but in tests */
     void *mapping; /* [mapping_bytes], slots lie in it; map's, unmapped by close */
     size_t mapping_bytes;
@@ -42,6 +43,7 @@ struct page_source {
 struct page_source_kind {
     const char *name; /* as in the configuration */
     bool is_ours;     /* the page is made by open, for a requester that is handed it */
+    bool has_driver;  /* a kernel driver dispatches on it too: pollers/page_driver.h */
     int (*open)(struct page_source *source, char *reason);
     /* Sets slots, mapping and mapping_bytes. */
     int (*map)(struct page_source *source, char *reason);
@@ -56,12 +58,18 @@ struct page_source_kind {
     void (*close)(struct page_source *source);
 };
 
-extern const struct page_source_kind source_memfd, source_uio, source_pci, source_vfio;
+extern const struct page_source_kind source_memfd, source_uio, source_pci, source_vfio,
+    source_hsm;
 
 /* Opens and maps. -ENODATA: a page of zeroes, so that nobody has registered it; -ENODEV: it reads
  * all-ones; what the kind says otherwise. The source is closed then. */
 int page_source_open(struct page_source *source, const struct page_source_kind *kind,
                      const struct config_place *place, const char *root, char *reason);
+
+/* The same with what a device model handed over, [2], which stays the caller's. */
+int page_source_open_handed(struct page_source *source, const struct page_source_kind *kind,
+                            const struct config_place *place, const int *handed, const char *root,
+                            char *reason);
 
 /* 0 while it can be served. */
 int page_source_check(struct page_source *source, char *reason);

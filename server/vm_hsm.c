@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "server/vm_hsm.h"
+
+#include "server/irqfd.h"
+#include "server/log.h"
+#include "server/sources/hsm_device.h"
+#include "server/vm_source.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+static struct hsm *hsm_of(const struct vm *vm)
+{
+    return vm->source.kind == &source_hsm ? vm->source.state : NULL;
+}
+
+bool vm_hsm_is_handed(const struct vm *vm)
+{
+    return vm->source_kind == &source_hsm && vm->place.hsm_vm == CONFIG_HSM_VM_HANDED_OVER;
+}
+
+int vm_hsm_take_device(struct vm *vm, int device)
+{
+    if (!vm_hsm_is_handed(vm))
+        return -EINVAL;
+    if (vm->is_attached || vm->is_detaching)
+        return -EEXIST;
+    int duplicate = fcntl(device, F_DUPFD_CLOEXEC, 0);
+    if (duplicate < 0)
+        return -errno;
+    if (vm->handed[0] >= 0)
+        close(vm->handed[0]);
+    vm->handed[0] = duplicate;
+    return 0;
+}
+
+int vm_hsm_attach(struct vm *vm, pid_t pid, int page)
+{
+    if (vm->is_attached)
+        return -EEXIST;
+    if (page < 0)
+        return -EBADF;
+    if (vm->handed[0] < 0)
+        return -ENOTCONN;
+    vm->handed[1] = page;
+    int result = vm_source_open(vm);
+    vm->handed[1] = -1;
+    if (result < 0)
+        return result;
+    close(vm->handed[0]);
+    vm->handed[0] = -1;
+    vm->requester_pid = pid;
+    return 0;
+}
+
+int vm_hsm_lend(const struct vm *vm)
+{
+    struct hsm *hsm = hsm_of(vm);
+    return hsm && hsm_is_ours(hsm) ? hsm_descriptor(hsm) : -ENODEV;
+}
+
+uint32_t vm_hsm_id(const struct vm *vm)
+{
+    struct hsm *hsm = hsm_of(vm);
+    return hsm ? hsm_vm_id(hsm) : 0;
+}
+
+void vm_hsm_connect(struct vm *vm)
+{
+    struct hsm *hsm = hsm_of(vm);
+    /* The command that opens the page shows these to its poller. */
+    vm->page->has_driver = hsm != NULL;
+    vm->page->is_direct = hsm && hsm_is_direct(hsm);
+    if (hsm)
+        hsm_set_page(hsm, vm->page);
+}
+
+void vm_hsm_lose(struct vm *vm, const char *reason)
+{
+    log_error("vm %s: source hsm: %s; it is served again once it is handed over anew", vm->name,
+              reason);
+    vm_detach(vm);
+    if (vm->link) /* the device model hears of it by its connection's end */
+        vm->link->end(vm->link);
+    vm->link = NULL;
+}
+
+int vm_hsm_clear(struct vm *vm)
+{
+    struct hsm *hsm = hsm_of(vm);
+    if (!hsm || vm->is_driver_cleared)
+        return 0;
+    int result = hsm_clear_begin(hsm);
+    if (result == 0)
+        result = hsm_clear_poll(hsm);
+    vm->is_driver_cleared = result != -EAGAIN;
+    if (result < 0 && result != -EAGAIN)
+        log_warning("vm %s: the driver does not clear: %s", vm->name, strerror(-result));
+    return result == -EAGAIN ? -EAGAIN : 0;
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * vm_hsm.h - a VM of source hsm: what it has beside the others whose page is a device's (vm_source.h).
+ *
+ * Flow:    created by us: at its start; its launcher asks for the device (vm_hsm_lend), loads the VM and
+ *          starts it. Handed over: vm_hsm_take_device, then vm_hsm_attach with the page, by the device
+ *          model, whose connection is its life.
+ *
+ *              reset: vm_clear settles all that is ours, through the driver; then vm_hsm_clear, the
+ *              driver's own CLEAR, which completes what came meanwhile; then the VM goes on.
+ *
+ * Threads: control.
+ * Memory:  the device that was handed over is the VM's until the page came.
+ * Errors:  negative errno; told in the log with the remedy.
+ */
+#ifndef SERVER_VM_HSM_H
+#define SERVER_VM_HSM_H
+
+#include "server/vm.h"
+
+/* True: a device model hands it over. */
+bool vm_hsm_is_handed(const struct vm *vm);
+
+/* The device that vm_hsm_attach will find; a duplicate is kept. -EINVAL: not a VM that is handed over.
+ * -EEXIST: it is attached already. */
+int vm_hsm_take_device(struct vm *vm, int device);
+
+/* vm_attach of a VM that is handed over, by process pid; page stays the caller's. -ENOTCONN: its device
+ * was not handed over before. -EBADF: no page came. -EEXIST: it is attached. */
+int vm_hsm_attach(struct vm *vm, pid_t pid, int page);
+
+/* The device of a VM that we created, the VM's; -ENODEV: there is none. */
+int vm_hsm_lend(const struct vm *vm);
+/* Its number at the hypervisor; 0: not a VM of ours. */
+uint32_t vm_hsm_id(const struct vm *vm);
+
+/* For vm_source.c: the page is open, and not swept yet. */
+void vm_hsm_connect(struct vm *vm);
+/* For vm_source.c: a VM that was handed over is gone. It waits for the next one. */
+void vm_hsm_lose(struct vm *vm, const char *reason);
+
+/* For vm.c, as the last step of a clear: -EAGAIN: not yet. */
+int vm_hsm_clear(struct vm *vm);
+
+#endif
