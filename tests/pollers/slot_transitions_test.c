@@ -8,7 +8,7 @@
 
 #define RECORDS_SEQUENCE 5u
 
-enum actor { REQUESTER = 1, RESET, SWEEPER, SETTLER, FREEZER };
+enum actor { REQUESTER = 1, RESET, SWEEPER, SETTLER, FREEZER, DRIVER, TELLER };
 
 struct transition {
     enum actor actor;
@@ -66,11 +66,28 @@ static void note_record(bool *seen, enum actor actor, uint64_t before, uint64_t 
     assert_int_equal(after >> SLOT_PHASE_BITS, (before >> SLOT_PHASE_BITS) + opened);
 }
 
+/* Who tells the driver moves a record on that waits for it, and no other. */
+static void note_driver_told(bool *seen)
+{
+    for (uint32_t phase = SLOT_PHASE_IDLE; phase <= SLOT_PHASE_FINISHING; phase++) {
+        struct guest *guest = guest_create((struct guest_options){.vcpus = 1});
+        struct slot_record *record = &guest->page->records[0];
+        guest->page->has_driver = true;
+        set_record(record, (enum slot_phase)phase);
+        guest_set_state(guest, 0, SLOT_PROCESSING);
+        uint64_t before = slot_record_word(record);
+        if (page_driver_is_due(guest->page, 0))
+            page_driver_close(guest->page, 0);
+        note_record(seen, TELLER, before, slot_record_word(record));
+        guest_destroy(guest);
+    }
+}
+
 static void record_moves_are_those_of_the_table(void **state)
 {
     (void)state;
     bool seen[RECORD_ROWS] = {false};
-    for (uint32_t phase = SLOT_PHASE_IDLE; phase <= SLOT_PHASE_HANDLING; phase++) {
+    for (uint32_t phase = SLOT_PHASE_IDLE; phase <= SLOT_PHASE_FINISHING; phase++) {
         struct slot_record record;
         set_record(&record, (enum slot_phase)phase);
         uint64_t before = slot_record_word(&record);
@@ -86,6 +103,14 @@ static void record_moves_are_those_of_the_table(void **state)
                 slot_record_win(&record, held ^ SLOT_PHASE_HANDLING ^ SLOT_PHASE_IN_FLIGHT));
             slot_record_close(&record, held);
             note_record(seen, SWEEPER, held, slot_record_word(&record));
+
+            /* The same where a driver is to be told. */
+            set_record(&record, (enum slot_phase)phase);
+            held = slot_record_hold(&record);
+            slot_record_finish(&record, held);
+            note_record(seen, SWEEPER, held, slot_record_word(&record));
+            assert_false(slot_record_is_idle(&record));
+            assert_false(slot_record_win(&record, held));
         }
 
         set_record(&record, (enum slot_phase)phase);
@@ -100,9 +125,38 @@ static void record_moves_are_those_of_the_table(void **state)
         if (has_won)
             slot_record_close(&record, ticket);
         note_record(seen, SETTLER, between, slot_record_word(&record));
+
+        set_record(&record, (enum slot_phase)phase);
+        if (slot_record_win(&record, ticket)) {
+            between = slot_record_word(&record);
+            slot_record_finish(&record, ticket);
+            note_record(seen, SETTLER, between, slot_record_word(&record));
+        }
     }
+    note_driver_told(seen);
     for (size_t i = 0; i < RECORD_ROWS; i++)
         assert_true(seen[i] || record_table[i].actor == FREEZER); /* below */
+}
+
+static void frozen_poller_leaves_nothing_untold(void **state)
+{
+    (void)state;
+    for (uint32_t phase = SLOT_PHASE_IDLE; phase <= SLOT_PHASE_FINISHING; phase++) {
+        bool seen[RECORD_ROWS] = {false};
+        struct guest *guest = guest_create((struct guest_options){.vcpus = 1});
+        struct slot_record *record = &guest->page->records[0];
+        guest->page->has_driver = true;
+        set_record(record, (enum slot_phase)phase);
+        guest_set_state(guest, 0, SLOT_PROCESSING);
+        uint64_t before = slot_record_word(record);
+        bool is_ours = phase == SLOT_PHASE_IN_FLIGHT || phase == SLOT_PHASE_HANDLING;
+        assert_int_equal(page_settle_frozen(guest->page), is_ours);
+        if (phase != SLOT_PHASE_IN_FLIGHT)
+            note_record(seen, FREEZER, before, slot_record_word(record));
+        assert_int_equal(guest_state(guest, 0), SLOT_PROCESSING); /* COMPLETE is the driver's */
+        assert_int_equal(page_notify_is_due(&guest->page->notify), is_ours);
+        guest_destroy(guest);
+    }
 }
 
 static void frozen_poller_leaves_nothing_unanswered(void **state)
@@ -212,7 +266,7 @@ static void page_moves_are_those_of_the_table(void **state)
         note_page(seen, RESET, from, open_again);
     }
     for (size_t i = 0; i < PAGE_ROWS; i++)
-        assert_true(seen[i] || page_table[i].actor == REQUESTER);
+        assert_true(seen[i] || page_table[i].actor == REQUESTER || page_table[i].actor == DRIVER);
 }
 
 /* Claim and answer in one go: of an idle slot the sweep touches nothing but PENDING. */
@@ -236,6 +290,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(record_moves_are_those_of_the_table),
         cmocka_unit_test(frozen_poller_leaves_nothing_unanswered),
+        cmocka_unit_test(frozen_poller_leaves_nothing_untold),
         cmocka_unit_test(page_moves_are_those_of_the_table),
         cmocka_unit_test(sweep_of_an_idle_slot_answers_pending_alone),
     };
