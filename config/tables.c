@@ -256,17 +256,6 @@ static const struct schema_key vm_keys[VM_ROWS] = {
                    .choices = source_choices,
                    .help = "where the page comes from; memfd: the server creates and seals it; "
                            "others: it is in a device's memory"},
-    [VM_HSM_VM] = {.name = "hsm_vm",
-                   .kind = SCHEMA_CHOICE,
-                   .default_text = "created",
-                   .choices = hsm_vm_choices,
-                   .help = "source hsm: whose VM it is; created: by the server; handed_over: by a "
-                           "device model, with its page"},
-    [VM_DIRECT] = {.name = "direct",
-                   .kind = SCHEMA_BOOL,
-                   .default_text = "false",
-                   .help = "source hsm: answers whose vCPU polls do not pass the driver; its bits "
-                           "stay set, so that a clear must be followed by the VM's reset"},
     [VM_DEVICE] = {.name = "device",
                    .kind = SCHEMA_TEXT,
                    .default_text = NO_DEVICE_WORD,
@@ -329,6 +318,17 @@ static const struct schema_key vm_keys[VM_ROWS] = {
                         .minimum = 0,
                         .maximum = UINT32_MAX,
                         .help = "what is added to it for each further vCPU"},
+    [VM_HSM_VM] = {.name = "hsm_vm",
+                   .kind = SCHEMA_CHOICE,
+                   .default_text = "created",
+                   .choices = hsm_vm_choices,
+                   .help = "source hsm: whose VM it is; created: by the server; handed_over: by a "
+                           "device model, with its page"},
+    [VM_DIRECT] = {.name = "direct",
+                   .kind = SCHEMA_BOOL,
+                   .default_text = "false",
+                   .help = "source hsm: answers whose vCPU polls do not pass the driver; its bits "
+                           "stay set, so that a clear must be followed by the VM's reset"},
     [VM_POLLER] = {.name = "poller",
                    .kind = SCHEMA_REFERENCE,
                    .required = true,
