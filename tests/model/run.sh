@@ -53,6 +53,15 @@ mutant 17          |                      | assertion | clear ends without one m
 mutant 18          |                      | assertion | clear does not wait for another settler
 mutant 19          | -DLOCAL              | assertion | frozen poller: only what it holds is settled
 mutant 20          | -DLOCAL              | assertion | settled beside a poller that does not stand still
+driver safety      | -DCLEAR              | none      | a kernel driver dispatches too; clear
+driver, direct     | -DDIRECT             | none      | the same, answers past the driver
+driver, local      | -DLOCAL              | none      | the same, a poller that may be made to stand still
+driver ends        | -DLIVENESS           | none      | every request answered
+driver mutant 30   |                      | assertion | state looked at before the record: words of two requests
+driver mutant 31   |                      | assertion | the driver is told before the value is there
+driver mutant 32   |                      | assertion | record idle before the driver was told
+driver mutant 33   |                      | assertion | record closed before the driver's store
+driver mutant 34   | -DCLEAR              | assertion | clear does not wait for the driver
 channel dies       | -DCRASH              | none      | death at any step; what was taken fails
 channel asks again | -DCRASH -DREISSUE    | none      | the same, and the next one is asked again
 channel late       | -DDEADLINES=4 -DHANG -DPATIENCE=2 | none | late, hung, quarantined, comes again
@@ -113,7 +122,7 @@ run_one() {
     case $name in *"mutant "*) # soon over: compiling is most of it
         options="$options -DMUTANT=${name##*mutant }" cc_options="$cc_options -O0" ;;
     esac
-    case $name in channel*) model=channel_life ;; wait*) model=wait ;; *) model=slot_life ;; esac
+    case $name in channel*) model=channel_life ;; wait*) model=wait ;; driver*) model=slot_driver ;; *) model=slot_life ;; esac
     begin=$(date +%s%N)
     # Word splitting is wanted: these are lists of options.
     # shellcheck disable=SC2086
@@ -160,7 +169,7 @@ done
 
 case $chosen in
     all) of_model=. ;;
-    slot_life) of_model='^([^cw]|clear)' ;;
+    slot_life) of_model='^([^cw]|clear)' ;; # and slot_driver, which shares its table
     channel_life) of_model='^channel' ;;
     wait) of_model='^wait' ;;
     *) usage >&2; exit 2 ;;
