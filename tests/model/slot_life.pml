@@ -82,6 +82,8 @@ bool frozen;
 #define SWEEPER   3
 #define SETTLER   4
 #define FREEZER   5
+#define DRIVER    6 /* and TELLER: slot_driver.pml */
+#define TELLER    7
 
 /* The page. words: which request the requester wrote there, 1..REQUESTS. */
 #define STALE 0
