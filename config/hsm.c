@@ -9,8 +9,8 @@
 static void refuse_elsewhere(struct load *load, const struct schema_value *value, const char *key)
 {
     if (value->is_valid && value->number != 0)
-        problems_add(&load->problems, value->mark, "%s: of no use here; expected it with source: hsm",
-                     key);
+        problems_add(&load->problems, value->mark,
+                     "%s: of no use here; expected it with source: hsm", key);
 }
 
 static uint64_t affinity_of(const struct config_vm *vm)
@@ -40,10 +40,12 @@ void hsm_read(struct load *load, const struct schema_value *values, struct confi
         place->device = HSM_DEVICE_WORD;
     else if (values[VM_DEVICE].is_valid && place->device[0] != '/')
         problems_add(&load->problems, values[VM_DEVICE].mark,
-                     "device: '%s' is no path; expected that of the ACRN driver's device, as a rule "
-                     HSM_DEVICE_WORD, place->device);
+                     "device: '%s' is no path; expected that of the ACRN driver's device, as a "
+                     "rule " HSM_DEVICE_WORD,
+                     place->device);
     if (place->direct && vm->wait_after_ns > 0)
-        problems_add(&load->problems, values[VM_DIRECT].mark,
-                     "direct: with wait_after the driver would never let the poller wait, for its bits "
-                     "stay set; expected direct: false, or wait_after: 0us");
+        problems_add(
+            &load->problems, values[VM_DIRECT].mark,
+            "direct: with wait_after the driver would never let the poller wait, for its bits "
+            "stay set; expected direct: false, or wait_after: 0us");
 }

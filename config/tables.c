@@ -23,12 +23,8 @@ static const char *const notify_choices[] = {
 };
 
 static const char *const source_choices[] = {
-    [CONFIG_SOURCE_MEMFD] = "memfd",
-    [CONFIG_SOURCE_UIO] = "uio",
-    [CONFIG_SOURCE_PCI] = "pci",
-    [CONFIG_SOURCE_VFIO] = "vfio",
-    [CONFIG_SOURCE_HSM] = "hsm",
-    NULL,
+    [CONFIG_SOURCE_MEMFD] = "memfd", [CONFIG_SOURCE_UIO] = "uio", [CONFIG_SOURCE_PCI] = "pci",
+    [CONFIG_SOURCE_VFIO] = "vfio",   [CONFIG_SOURCE_HSM] = "hsm", NULL,
 };
 
 static const char *const hsm_vm_choices[] = {
@@ -53,7 +49,6 @@ static const char *const notify_by_choices[] = {
     [CONFIG_NOTIFY_BY_DOORBELL] = "doorbell",
     NULL,
 };
-
 
 static const char *const range_type_choices[] = {
     [CONFIG_RANGE_PORTIO] = "portio",

@@ -44,9 +44,9 @@ bool page_driver_answer_at_once(struct page *page, uint32_t slot_index,
                                 const struct slot_copy *copy, uint64_t value)
 {
     struct slot_record *record = &page->records[slot_index];
-    record->type = (uint8_t)(copy->type == REQUEST_PORTIO || copy->type == REQUEST_PCICFG
-                                 ? REQUEST_PORTIO
-                                 : REQUEST_MMIO);
+    record->type =
+        (uint8_t)(copy->type == REQUEST_PORTIO || copy->type == REQUEST_PCICFG ? REQUEST_PORTIO
+                                                                               : REQUEST_MMIO);
     record->size_bytes = 8; /* the value is cut already */
     record->is_read = copy->direction != REQUEST_WRITE;
     record->notify_wanted = copy->completion_polling == 0;

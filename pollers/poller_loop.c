@@ -154,8 +154,8 @@ static inline bool claim(struct page *page, const struct client *client,
     record->was_full = false; /* if it waited, it does no more */
     record->odd_state = 0;
     struct acrn_io_request *slot = &page->slots[request->vcpu];
-    bool is_claimed = unlikely(page->has_driver) ? slot_is_offered(slot)
-                                                 : slot_claim(slot, client->is_default);
+    bool is_claimed =
+        unlikely(page->has_driver) ? slot_is_offered(slot) : slot_claim(slot, client->is_default);
     counter_add(&page->counters[likely(is_claimed) ? PAGE_REQUESTS : PAGE_REVOKED], 1);
     return is_claimed;
 }

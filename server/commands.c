@@ -100,7 +100,8 @@ static struct command_reply attach(const struct call *call)
                  : call->descriptor >= 0 ? adoption_return(vm, call->descriptor, call->pid)
                                          : vm_attach(vm, call->pid, &descriptor);
     if (result == -ENOTCONN)
-        return command_error(ENOTCONN, "expected hsm-device %s with /dev/acrn_hsm before", vm->name);
+        return command_error(ENOTCONN, "expected hsm-device %s with /dev/acrn_hsm before",
+                             vm->name);
     if (result == -EOPNOTSUPP)
         return command_error(EOPNOTSUPP,
                              "VM %s has its page from %s (source: %s), nobody attaches to it",
@@ -133,7 +134,8 @@ static struct command_reply hsm_device(const struct call *call)
     if (call->descriptor >= 0) {
         int result = vm_hsm_take_device(vm, call->descriptor);
         return result == -EINVAL
-                   ? command_error(EINVAL, "VM %s: expected hsm_vm: handed_over in its configuration",
+                   ? command_error(EINVAL,
+                                   "VM %s: expected hsm_vm: handed_over in its configuration",
                                    vm->name)
                    : command_reply_result(result, vm->name);
     }

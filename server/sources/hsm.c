@@ -50,10 +50,11 @@ static int hsm_notify(struct page_source *source, uint32_t vcpu, struct notify_t
 static int hsm_source_check(struct page_source *source, char *reason)
 {
     int result = hsm_check(source->state);
-    return result == 0 ? 0
-                       : source_fail(result, reason,
-                                     "its VM in the ACRN driver, or our place as its default client, was "
-                                     "destroyed by somebody else");
+    return result == 0
+               ? 0
+               : source_fail(result, reason,
+                             "its VM in the ACRN driver, or our place as its default client, was "
+                             "destroyed by somebody else");
 }
 
 static void hsm_close(struct page_source *source)

@@ -88,19 +88,24 @@ static int take_page(struct hsm *hsm, int descriptor, char *reason, size_t reaso
     if (hsm->page_descriptor < 0)
         return fail(-errno, reason, reason_bytes, "no descriptor of the page: %s", strerror(errno));
     if (fstat(descriptor, &status) < 0 || status.st_size != PAGE_BYTES)
-        return fail(-ERANGE, reason, reason_bytes, "the page's file has not %d bytes; expected a memfd "
-                    "that holds the page and nothing else", PAGE_BYTES);
+        return fail(-ERANGE, reason, reason_bytes,
+                    "the page's file has not %d bytes; expected a memfd "
+                    "that holds the page and nothing else",
+                    PAGE_BYTES);
     int seals = fcntl(descriptor, F_GET_SEALS);
-    if (seals < 0 || (!(seals & F_SEAL_SHRINK) && fcntl(descriptor, F_ADD_SEALS, F_SEAL_SHRINK) < 0))
+    if (seals < 0 ||
+        (!(seals & F_SEAL_SHRINK) && fcntl(descriptor, F_ADD_SEALS, F_SEAL_SHRINK) < 0))
         return fail(-EPERM, reason, reason_bytes,
                     "the page's file could shrink; expected a memfd made with MFD_ALLOW_SEALING");
     int result = map_page(hsm);
     if (result < 0)
-        return fail(result, reason, reason_bytes, "the page cannot be mapped: %s", strerror(-result));
+        return fail(result, reason, reason_bytes, "the page cannot be mapped: %s",
+                    strerror(-result));
     if (slots_look(hsm->slots) == SLOTS_ZERO)
-        return fail(-ENODATA, reason, reason_bytes,
-                    "a page of zeroes; expected that of the VM behind the device, whose creation has freed "
-                    "its slots");
+        return fail(
+            -ENODATA, reason, reason_bytes,
+            "a page of zeroes; expected that of the VM behind the device, whose creation has freed "
+            "its slots");
     return 0;
 }
 
@@ -124,9 +129,10 @@ static int open_device(struct hsm *hsm, const char *path, char *reason, size_t r
         return 0;
     int error = errno;
     return fail(-error, reason, reason_bytes, "%s: %s; %s", path, strerror(error),
-                error == EACCES ? "expected to run as root, or with rights to it"
-                                : "expected Linux's ACRN driver (module acrn, CONFIG_ACRN_HSM) in the "
-                                  "Service VM of an ACRN hypervisor");
+                error == EACCES
+                    ? "expected to run as root, or with rights to it"
+                    : "expected Linux's ACRN driver (module acrn, CONFIG_ACRN_HSM) in the "
+                      "Service VM of an ACRN hypervisor");
 }
 
 static int create_vm(struct hsm *hsm, const struct hsm_options *options, char *reason,
@@ -153,12 +159,13 @@ static int become_client(struct hsm *hsm, char *reason, size_t reason_bytes)
     hsm->is_client = result == 0;
     if (result == 0)
         return 0;
-    return fail(result, reason, reason_bytes, "%s",
-                result == -EEXIST   ? "somebody else is the VM's default client; expected a device model "
-                                      "that leaves CREATE_IOREQ_CLIENT to ioreqd"
-                : result == -EINVAL ? "no VM behind the device; expected CREATE_VM before it is handed over"
-                : result == -ENOTTY ? "no ACRN device; expected an open /dev/acrn_hsm"
-                                    : strerror(-result));
+    return fail(
+        result, reason, reason_bytes, "%s",
+        result == -EEXIST   ? "somebody else is the VM's default client; expected a device model "
+                              "that leaves CREATE_IOREQ_CLIENT to ioreqd"
+        : result == -EINVAL ? "no VM behind the device; expected CREATE_VM before it is handed over"
+        : result == -ENOTTY ? "no ACRN device; expected an open /dev/acrn_hsm"
+                            : strerror(-result));
 }
 
 int hsm_create(const struct hsm_options *options, struct hsm **hsm, char *reason,
@@ -193,7 +200,8 @@ int hsm_take_over(const struct hsm_options *options, int device, int page_descri
     int result = 0;
     created->device = fcntl(device, F_DUPFD_CLOEXEC, 0);
     if (created->device < 0)
-        result = fail(-errno, reason, reason_bytes, "no descriptor of the device: %s", strerror(errno));
+        result =
+            fail(-errno, reason, reason_bytes, "no descriptor of the device: %s", strerror(errno));
     if (result == 0)
         result = take_page(created, page_descriptor, reason, reason_bytes);
     if (result == 0)

@@ -13,10 +13,8 @@
 const struct page_source_kind *page_source_kind(enum config_source source)
 {
     static const struct page_source_kind *const kinds[] = {
-        [CONFIG_SOURCE_MEMFD] = &source_memfd,
-        [CONFIG_SOURCE_UIO] = &source_uio,
-        [CONFIG_SOURCE_PCI] = &source_pci,
-        [CONFIG_SOURCE_VFIO] = &source_vfio,
+        [CONFIG_SOURCE_MEMFD] = &source_memfd, [CONFIG_SOURCE_UIO] = &source_uio,
+        [CONFIG_SOURCE_PCI] = &source_pci,     [CONFIG_SOURCE_VFIO] = &source_vfio,
         [CONFIG_SOURCE_HSM] = &source_hsm,
     };
     return kinds[source];

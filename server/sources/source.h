@@ -31,8 +31,8 @@ struct page_source {
     int descriptor;                      /* memfd: what the requester is handed; -1: nothing */
     const struct config_place *place;    /* NULL for memfd */
     const int *handed; /* [2] while it is opened: device and page from a device model; NULL: none */
-    const char *root;                    /* in front of /sys and /dev; "" but in tests */
-    void *mapping; /* [mapping_bytes], slots lie in it; map's, unmapped by close */
+    const char *root;  /* in front of /sys and /dev; "" but in tests */
+    void *mapping;     /* [mapping_bytes], slots lie in it; map's, unmapped by close */
     size_t mapping_bytes;
     struct lost_page *lost; /* NULL: its memory cannot go */
     int node;               /* NUMA, of the memory behind it; SOURCE_ANY_NODE */
@@ -58,8 +58,7 @@ struct page_source_kind {
     void (*close)(struct page_source *source);
 };
 
-extern const struct page_source_kind source_memfd, source_uio, source_pci, source_vfio,
-    source_hsm;
+extern const struct page_source_kind source_memfd, source_uio, source_pci, source_vfio, source_hsm;
 
 /* Opens and maps. -ENODATA: a page of zeroes, so that nobody has registered it; -ENODEV: it reads
  * all-ones; what the kind says otherwise. The source is closed then. */

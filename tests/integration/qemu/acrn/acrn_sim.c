@@ -1,7 +1,8 @@
-// SPDX-License-Identifier: BSD-3-Clause OR GPL-2.0-only
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Dual licence: as a part of a kernel also GPL-2.0-only. */
 /* acrn_sim.h: the simulated hypervisor, a kernel module of its own below Linux's ACRN driver. A VM is a
  * page and its vCPUs' sleep; hypercalls that concern neither succeed and do nothing. */
-#include "acrn_sim.h"
+#include "tests/integration/qemu/acrn/acrn_sim.h"
 
 #include <linux/acrn.h>
 #include <linux/io.h>

@@ -1,4 +1,5 @@
-/* SPDX-License-Identifier: BSD-3-Clause OR GPL-2.0-only */
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Dual licence: as a part of a kernel also GPL-2.0-only. */
 /*
  * acrn_sim.h - /dev/acrn_sim: the simulated ACRN hypervisor below Linux's own ACRN driver, as a test
  * sees it. The test plays a vCPU, looks at what was counted, and lets the hypervisor reset a VM.

@@ -64,10 +64,11 @@ load_driver() {
 [ -d "$cache/driver" ] || load_driver || skip "Debian's linux-source-6.1 cannot be loaded"
 
 build=$scratch/build
-mkdir "$build"
-cp "$cache"/driver/*.[ch] "$here/acrn_sim.c" "$here/acrn_sim.h" "$here/shim.h" "$build/"
+mkdir -p "$build/tests/integration/qemu"
+ln -s "$here" "$build/tests/integration/qemu/acrn"
+cp "$cache"/driver/*.[ch] "$here/acrn_sim.c" "$here/shim.h" "$build/"
 cat > "$build/Makefile" <<'END_OF_MAKEFILE'
-ccflags-y := -include $(src)/shim.h
+ccflags-y := -include $(src)/shim.h -I$(src)
 obj-m := acrn_sim.o acrn.o
 acrn-y := hsm.o vm.o mm.o ioreq.o ioeventfd.o irqfd.o
 END_OF_MAKEFILE

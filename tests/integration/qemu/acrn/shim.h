@@ -1,4 +1,5 @@
-/* SPDX-License-Identifier: BSD-3-Clause OR GPL-2.0-only */
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Dual licence: as a part of a kernel also GPL-2.0-only. */
 /*
  * shim.h - forced in before every file of Linux's ACRN driver, which is built at test time: its
  * hypercalls, its upcall and its question which hypervisor this is go to acrn_sim.c instead.

@@ -24,28 +24,28 @@
 #include <time.h>
 #include <unistd.h>
 
-#define BANK          UINT64_C(0xfe000000) /* 512 registers of 8 bytes, see acrn_test.sh */
-#define SLOW          UINT64_C(0xfe010000) /* of a client that answers when it is told to */
-#define NOWHERE       UINT64_C(0xfd000000)
-#define KERNEL_PORT   UINT64_C(0x500) /* a doorbell of the driver's own */
-#define STALE         UINT64_C(0x5a5a5a5a5a5a5a5a)
-#define TIMEOUT_MS    10000u
-#define VCPUS         2u
-#define PAGE          4096
-#define PAIRS         550u /* a write and a read each, of one vCPU */
-#define PAIRS_SLOWER  200u
+#define BANK         UINT64_C(0xfe000000) /* 512 registers of 8 bytes, see acrn_test.sh */
+#define SLOW         UINT64_C(0xfe010000) /* of a client that answers when it is told to */
+#define NOWHERE      UINT64_C(0xfd000000)
+#define KERNEL_PORT  UINT64_C(0x500) /* a doorbell of the driver's own */
+#define STALE        UINT64_C(0x5a5a5a5a5a5a5a5a)
+#define TIMEOUT_MS   10000u
+#define VCPUS        2u
+#define PAGE         4096
+#define PAIRS        550u /* a write and a read each, of one vCPU */
+#define PAIRS_SLOWER 200u
 
 static const char *socket_path;
 static int simulator;
 
-#define CHECK(condition, ...)                                                                      \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            printf("failed at line %d: %s: ", __LINE__, #condition);                               \
-            printf(__VA_ARGS__);                                                                   \
-            printf("\n");                                                                          \
-            exit(1);                                                                               \
-        }                                                                                          \
+#define CHECK(condition, ...)                                        \
+    do {                                                             \
+        if (!(condition)) {                                          \
+            printf("failed at line %d: %s: ", __LINE__, #condition); \
+            printf(__VA_ARGS__);                                     \
+            printf("\n");                                            \
+            exit(1);                                                 \
+        }                                                            \
     } while (0)
 
 struct vm {
