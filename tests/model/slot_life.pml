@@ -76,6 +76,7 @@ bool frozen;
 #define SLOT_PHASE_IN_FLIGHT 2
 #define SLOT_PHASE_SETTLING  3
 #define SLOT_PHASE_HANDLING  4
+#define SLOT_PHASE_FINISHING 5 /* slot_driver.pml */
 
 #define REQUESTER 1
 #define RESET     2
