@@ -3,7 +3,7 @@
 #include "server/commands_internal.h"
 
 #include "server/ioeventfd.h"
-#include "server/irqfd.h"
+#include "server/vm_hsm.h"
 
 #include <errno.h>
 #include <string.h>
@@ -22,15 +22,20 @@ static bool read_ioeventfd(const struct call *call, struct ioeventfd_options *op
         is_valid = command_read_number(call->arguments[4], &options->data);
     }
     if (is_valid && call->argument_count > 5) {
-        bool reads_ones = strcmp(call->arguments[5], "ones") == 0;
-        options->reads = reads_ones ? IOEVENTFD_READS_ONES : IOEVENTFD_READS_ZERO;
-        is_valid = reads_ones || strcmp(call->arguments[5], "zero") == 0;
+        static const char *const words[] = {[IOEVENTFD_READS_ZERO] = "zero",
+                                            [IOEVENTFD_READS_ONES] = "ones",
+                                            [IOEVENTFD_READS_KERNEL] = "kernel"};
+        uint32_t reads = 0;
+        while (reads < 3 && strcmp(call->arguments[5], words[reads]) != 0)
+            reads++;
+        options->reads = (enum ioeventfd_reads)reads;
+        is_valid = reads < 3;
     }
     if (is_valid)
         options->length_bytes = (uint32_t)length;
     else
         *reply = command_error(EINVAL, "expected VM portio|mmio ADDRESS LENGTH [DATA|any "
-                                       "[zero|ones]], and an eventfd");
+                                       "[zero|ones|kernel]], and an eventfd");
     return is_valid;
 }
 
@@ -43,6 +48,12 @@ with_ioeventfd(const struct call *call,
     struct vm *vm = command_find_vm(call, &reply);
     if (!vm || !read_ioeventfd(call, &options, &reply))
         return reply;
+    if (options.reads == IOEVENTFD_READS_KERNEL) {
+        int result = vm_hsm_ioeventfd(vm, &options, operation == vm_ioeventfd_assign);
+        if (result == -EOPNOTSUPP)
+            return command_error(EOPNOTSUPP, "VM %s: expected source: hsm with kernel", vm->name);
+        return command_reply_result(result, vm->name);
+    }
     return command_reply_result(operation(vm, &options), vm->name);
 }
 
@@ -85,7 +96,10 @@ struct command_reply command_irqfd_assign(const struct call *call)
     if (!read_route(call, &route))
         return command_error(EINVAL,
                              "expected VM line GSI, or VM msi ADDRESS DATA, and an eventfd");
-    return command_reply_result(vm_irqfd_assign(vm, call->descriptor, &route), vm->name);
+    int result = vm_irqfd_assign(vm, call->descriptor, &route);
+    if (result == -EOPNOTSUPP)
+        return command_error(EOPNOTSUPP, "VM %s: the ACRN driver has MSIs only; expected msi", vm->name);
+    return command_reply_result(result, vm->name);
 }
 
 struct command_reply command_irqfd_deassign(const struct call *call)

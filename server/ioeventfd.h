@@ -28,6 +28,7 @@
 enum ioeventfd_reads {
     IOEVENTFD_READS_ZERO, /* as the driver */
     IOEVENTFD_READS_ONES,
+    IOEVENTFD_READS_KERNEL, /* 0; the ACRN driver keeps it: vm_hsm_ioeventfd */
 };
 
 struct ioeventfd_options {

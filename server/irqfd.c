@@ -2,6 +2,7 @@
 #include "server/irqfd.h"
 
 #include "server/eventfd.h"
+#include "server/vm_hsm.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -65,12 +66,21 @@ int vm_irqfd_assign(struct vm *vm, int descriptor, const struct irqfd_route *rou
         return -ENOMEM;
     if (vm->irqfds->count == IRQFDS_MAX)
         return -ENOSPC;
+    if (vm_has_hsm(vm) && route->kind != IRQFD_MSI)
+        return -EOPNOTSUPP;
     int duplicate = fcntl(descriptor, F_DUPFD_CLOEXEC, 0);
     if (duplicate < 0)
         return -errno;
-    struct irqfd *irqfd = &vm->irqfds->entries[vm->irqfds->count++];
-    *irqfd = (struct irqfd){++vm->irqfds->last_id, duplicate, eventfd_id, *route};
-    if (vm->link)
+    struct irqfd *irqfd = &vm->irqfds->entries[vm->irqfds->count];
+    *irqfd = (struct irqfd){vm->irqfds->last_id + 1, duplicate, eventfd_id, *route};
+    result = vm_has_hsm(vm) ? vm_hsm_irqfd(vm, duplicate, route, true) : 0;
+    if (result < 0) {
+        close(duplicate);
+        return result;
+    }
+    vm->irqfds->last_id++;
+    vm->irqfds->count++;
+    if (vm->link && !vm_has_hsm(vm))
         tell_assigned(vm->link, irqfd);
     return 0;
 }
@@ -84,7 +94,9 @@ int vm_irqfd_deassign(struct vm *vm, int descriptor)
     struct irqfd *irqfd = find(vm, eventfd_id);
     if (!irqfd)
         return -ENOENT;
-    if (vm->link) {
+    if (vm_has_hsm(vm)) {
+        vm_hsm_irqfd(vm, irqfd->descriptor, &irqfd->route, false);
+    } else if (vm->link) {
         char line[IRQFD_LINE_BYTES];
         snprintf(line, sizeof(line), "irqfd deassign %" PRIu32, irqfd->id);
         vm->link->send(vm->link, line, -1);
@@ -92,6 +104,13 @@ int vm_irqfd_deassign(struct vm *vm, int descriptor)
     close(irqfd->descriptor);
     *irqfd = vm->irqfds->entries[--vm->irqfds->count];
     return 0;
+}
+
+void vm_irqfds_give(struct vm *vm, bool is_assigned)
+{
+    for (uint32_t i = 0; vm->irqfds && i < vm->irqfds->count; i++)
+        vm_hsm_irqfd(vm, vm->irqfds->entries[i].descriptor, &vm->irqfds->entries[i].route,
+                     is_assigned);
 }
 
 uint32_t vm_irqfd_count(const struct vm *vm)
@@ -102,6 +121,8 @@ uint32_t vm_irqfd_count(const struct vm *vm)
 void vm_link_requester(struct vm *vm, struct requester_link *link)
 {
     vm->link = link;
+    if (vm_has_hsm(vm))
+        return;
     for (uint32_t i = 0; vm->irqfds && i < vm->irqfds->count; i++)
         tell_assigned(link, &vm->irqfds->entries[i]);
 }

@@ -10,6 +10,7 @@
  * Memory:  the VM owns a duplicate of each eventfd until deassign or its own end.
  * Errors:  negative errno; nothing half applied. A requester that does not read what it is told is
  *          cut, one that cannot inject ignores it.
+ *          Of a VM of the ACRN driver (vm_hsm.h) the driver injects: an MSI, nobody is told.
  * Source:  Linux drivers/virt/acrn/irqfd.c (facts): edge only. It has MSIs only.
  */
 #ifndef SERVER_IRQFD_H
@@ -31,11 +32,15 @@ struct irqfd_route {
 };
 
 /* -EBADF, -EINVAL: descriptor is none, or no eventfd. -EINVAL: route. -EBUSY: the eventfd is
- * assigned in this VM already. -ENOSPC: IRQFDS_MAX. The descriptor stays the caller's. */
+ * assigned in this VM already. -ENOSPC: IRQFDS_MAX. -EOPNOTSUPP: a line of a VM of the ACRN driver. The
+ * descriptor stays the caller's. */
 int vm_irqfd_assign(struct vm *vm, int descriptor, const struct irqfd_route *route);
 
 /* -ENOENT: not assigned. */
 int vm_irqfd_deassign(struct vm *vm, int descriptor);
+
+/* Of a VM of the ACRN driver: all are the driver's from now on, or are so no more. */
+void vm_irqfds_give(struct vm *vm, bool is_assigned);
 
 /* How many are assigned. */
 uint32_t vm_irqfd_count(const struct vm *vm);

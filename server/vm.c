@@ -300,6 +300,7 @@ void vm_detach_again(struct vm *vm)
     while (page_in_flight(vm->page) > 0)
         ticks_pause();
     adoption_note_detached(vm);
+    vm_hsm_disconnect(vm);
     page_source_close(&vm->source);
     vm->is_detaching = false;
 }

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "server/vm_hsm.h"
 
-#include "server/irqfd.h"
 #include "server/log.h"
 #include "server/sources/hsm_device.h"
 #include "server/vm_source.h"
@@ -14,6 +13,11 @@
 static struct hsm *hsm_of(const struct vm *vm)
 {
     return vm->source.kind == &source_hsm ? vm->source.state : NULL;
+}
+
+bool vm_has_hsm(const struct vm *vm)
+{
+    return vm->source_kind == &source_hsm;
 }
 
 bool vm_hsm_is_handed(const struct vm *vm)
@@ -73,9 +77,59 @@ void vm_hsm_connect(struct vm *vm)
     /* The command that opens the page shows these to its poller. */
     vm->page->has_driver = hsm != NULL;
     vm->page->is_direct = hsm && hsm_is_direct(hsm);
-    if (hsm)
-        hsm_set_page(hsm, vm->page);
+    if (!hsm)
+        return;
+    hsm_set_page(hsm, vm->page);
+    vm_irqfds_give(vm, true);
 }
+
+void vm_hsm_disconnect(struct vm *vm)
+{
+    if (hsm_of(vm))
+        vm_irqfds_give(vm, false);
+}
+
+/* ---- interrupts and doorbells ------------------------------------------------------------ */
+
+int vm_hsm_ioeventfd(struct vm *vm, const struct ioeventfd_options *options, bool is_assigned)
+{
+    struct hsm *hsm = hsm_of(vm);
+    if (!vm_has_hsm(vm))
+        return -EOPNOTSUPP;
+    if (!hsm)
+        return -ENOTCONN;
+    if (options->type != REQUEST_PORTIO && options->type != REQUEST_MMIO)
+        return -EINVAL;
+    const struct hsm_doorbell doorbell = {
+        .descriptor = options->descriptor,
+        .is_port = options->type == REQUEST_PORTIO,
+        .address = options->address,
+        .length_bytes = options->length_bytes,
+        .has_datamatch = options->has_datamatch,
+        .data = options->data,
+    };
+    return hsm_doorbell(hsm, &doorbell, is_assigned);
+}
+
+int vm_hsm_irqfd(struct vm *vm, int descriptor, const struct irqfd_route *route, bool is_assigned)
+{
+    struct hsm *hsm = hsm_of(vm);
+    return hsm ? hsm_interrupt_by(hsm, descriptor, route->address, route->data, is_assigned) : 0;
+}
+
+int vm_hsm_set_line(struct vm *vm, uint32_t gsi, bool is_high)
+{
+    struct hsm *hsm = hsm_of(vm);
+    return hsm ? hsm_set_line(hsm, gsi, is_high ? HSM_LINE_HIGH : HSM_LINE_LOW) : -ENOTCONN;
+}
+
+int vm_hsm_inject_msi(struct vm *vm, uint64_t address, uint32_t data)
+{
+    struct hsm *hsm = hsm_of(vm);
+    return hsm ? hsm_inject_msi(hsm, address, data) : -ENOTCONN;
+}
+
+/* ---- the end, and resets ----------------------------------------------------------------- */
 
 void vm_hsm_lose(struct vm *vm, const char *reason)
 {

@@ -16,7 +16,8 @@
 #ifndef SERVER_VM_HSM_H
 #define SERVER_VM_HSM_H
 
-#include "server/vm.h"
+#include "server/ioeventfd.h"
+#include "server/irqfd.h"
 
 /* True: a device model hands it over. */
 bool vm_hsm_is_handed(const struct vm *vm);
@@ -34,8 +35,25 @@ int vm_hsm_lend(const struct vm *vm);
 /* Its number at the hypervisor; 0: not a VM of ours. */
 uint32_t vm_hsm_id(const struct vm *vm);
 
+/* True: its source is hsm. */
+bool vm_has_hsm(const struct vm *vm);
+
+/* A doorbell that the driver keeps: it rings without us, ours at that address is shadowed, and it goes
+ * with the VM, or by a deassign: of the first entry of that eventfd, whatever the rest says, as the driver
+ * has it. As the driver says; -EOPNOTSUPP: no VM of the driver; -ENOTCONN: not attached. */
+int vm_hsm_ioeventfd(struct vm *vm, const struct ioeventfd_options *options, bool is_assigned);
+
+/* For irqfd.c: an MSI of the driver's. 0 while nobody is attached. */
+int vm_hsm_irqfd(struct vm *vm, int descriptor, const struct irqfd_route *route, bool is_assigned);
+
+/* An interrupt line of the guest, high or low; an MSI. -ENOTCONN: not attached. */
+int vm_hsm_set_line(struct vm *vm, uint32_t gsi, bool is_high);
+int vm_hsm_inject_msi(struct vm *vm, uint64_t address, uint32_t data);
+
 /* For vm_source.c: the page is open, and not swept yet. */
 void vm_hsm_connect(struct vm *vm);
+/* For vm.c: before the page is closed. */
+void vm_hsm_disconnect(struct vm *vm);
 /* For vm_source.c: a VM that was handed over is gone. It waits for the next one. */
 void vm_hsm_lose(struct vm *vm, const char *reason);
 

@@ -338,6 +338,40 @@ static void reset_under_load(const struct vm *vm, uint32_t resets)
     CHECK(figures.notified_wrong == 0 && figures.not_free == 0, "see above");
 }
 
+/* By eventfd, through ioreqd, which leaves both to the driver. */
+static void use_eventfds(const struct vm *vm)
+{
+    char line[WIRE_LINE_MAX], request[96];
+    uint64_t rings = 0;
+    const uint64_t one = 1;
+    int bell = eventfd(0, EFD_NONBLOCK), interrupt = eventfd(0, EFD_NONBLOCK);
+    snprintf(request, sizeof(request), "ioeventfd-assign %s portio 0x510 4 any kernel", vm->name);
+    CHECK(ask_with(bell, NULL, NULL, line, request) == 0, "%s: %s", request, line);
+    snprintf(request, sizeof(request), "irqfd-assign %s line 4", vm->name);
+    CHECK(ask_with(interrupt, NULL, NULL, line, request) == -EOPNOTSUPP, "%s: %s", request, line);
+    snprintf(request, sizeof(request), "irqfd-assign %s msi 0xfee00000 0x41", vm->name);
+    CHECK(ask_with(interrupt, NULL, NULL, line, request) == 0, "%s: %s", request, line);
+    struct sim_figures before = figures_of(vm);
+    for (int i = 0; i < 20; i++) {
+        access_as(vm, 1, ACRN_IOREQ_TYPE_PORTIO, ACRN_IOREQ_DIR_WRITE, 0x510, 4, 1);
+        CHECK(write(interrupt, &one, sizeof(one)) == sizeof(one), "%s", strerror(errno));
+    }
+    struct sim_figures after = figures_of(vm);
+    CHECK(read(bell, &rings, sizeof(rings)) == sizeof(rings) && rings == 20, "%" PRIu64, rings);
+    CHECK(after.msis - before.msis == 20 && after.msi_address == 0xfee00000 &&
+              after.msi_data == 0x41,
+          "%llu MSIs", (unsigned long long)(after.msis - before.msis));
+    snprintf(request, sizeof(request), "ioeventfd-deassign %s portio 0x510 4 any kernel", vm->name);
+    CHECK(ask_with(bell, NULL, NULL, line, request) == 0, "%s: %s", request, line);
+    snprintf(request, sizeof(request), "irqfd-deassign %s", vm->name);
+    CHECK(ask_with(interrupt, NULL, NULL, line, request) == 0, "%s: %s", request, line);
+    CHECK(write(interrupt, &one, sizeof(one)) == sizeof(one), "%s", strerror(errno));
+    CHECK(figures_of(vm).msis == after.msis, "an MSI of an irqfd that is deassigned");
+    printf("== counts %s: 20 doorbells and 20 MSIs by the driver's eventfds\n", vm->name);
+    close(bell);
+    close(interrupt);
+}
+
 /* ---- a device model ---------------------------------------------------------------------- */
 
 struct model {
@@ -475,6 +509,7 @@ int main(int argc, char **argv)
     serve(&polled, PAIRS_SLOWER);
     for (int i = 0; i < 3; i++) {
         serve_pci(all[i]);
+        use_eventfds(all[i]);
         reset_in_flight(all[i]);
         take_back_in_flight(all[i]);
         reset_under_load(all[i], 3);
