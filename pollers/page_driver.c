@@ -1,6 +1,17 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "pollers/page_driver.h"
 
+/* The record first: while it is not idle the slot may still be PROCESSING for the request before, and what
+ * is copied from then on be half of that one. */
+uint32_t page_driver_find_offered(struct page *page)
+{
+    uint32_t offered = 0;
+    for (uint32_t i = 0; i < page->vcpu_count; i++)
+        if (slot_record_is_idle(&page->records[i]) && slot_is_offered(&page->slots[i]))
+            offered |= 1u << i;
+    return offered;
+}
+
 /* Relaxed additions: several settlers, nobody orders anything by a figure. */
 static void count_dropped(struct page *page)
 {

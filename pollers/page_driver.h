@@ -27,6 +27,9 @@
 
 #include "pollers/page.h"
 
+/* Sweeping poller: the slots that the driver has given us, one bit each. PENDING is the driver's to take. */
+uint32_t page_driver_find_offered(struct page *page);
+
 /* page_answer and answer_at_once of such a page. False: the slot was taken back. */
 bool page_driver_answer(struct page *page, uint32_t slot_index, uint64_t ticket, uint64_t value,
                         bool is_sweeper);

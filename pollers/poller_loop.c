@@ -281,28 +281,14 @@ static inline uint32_t take(struct poller *poller, struct page *page, uint32_t s
     return work;
 }
 
-/* Of a page with a kernel driver PENDING is the driver's to take, and what it gave us is ours. The record
- * first: while it is not idle the slot may still be PROCESSING for the request before, and what is copied
- * from then on be half of that one. */
-static __attribute__((noinline)) uint32_t sweep_driver_page(struct poller *poller,
-                                                            struct page *page)
-{
-    uint32_t work = 0;
-    for (uint32_t i = 0; i < page->vcpu_count; i++)
-        if (slot_record_is_idle(&page->records[i]) && slot_is_offered(&page->slots[i]))
-            work += take(poller, page, i);
-    return work;
-}
-
 /* Every slot once: a requester that is always PENDING gets one turn, like the others. */
 static inline uint32_t sweep_page(struct poller *poller, struct page *page)
 {
     uint32_t work = 0;
-    if (unlikely(page->has_driver))
-        return sweep_driver_page(poller, page);
-    if (likely(!page_calls(page)))
+    if (likely(!page_calls(page)) && likely(!page->has_driver))
         return 0;
-    uint32_t pending = page_find_pending(page);
+    uint32_t pending =
+        unlikely(page->has_driver) ? page_driver_find_offered(page) : page_find_pending(page);
     if (unlikely(page->held))
         pending = page_pass_held(page, pending, ticks_now());
     for (; pending; pending &= pending - 1)

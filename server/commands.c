@@ -113,8 +113,7 @@ static struct command_reply attach(const struct call *call)
                              (int)vm->requester_pid, vm->name);
     if (result < 0)
         return command_reply_result(result, vm->name);
-    reply = command_reply_text("ok vcpus=%u poller_cpu=%u waits=%u kept=%u\n",
-                               vm->page->vcpu_count,
+    reply = command_reply_text("ok vcpus=%u poller_cpu=%u waits=%u kept=%u\n", vm->page->vcpu_count,
                                call->context->topology->pollers[vm->poller_index].cpu,
                                arrival_is_wanted(vm), keeper_is_there());
     reply.descriptor = descriptor;

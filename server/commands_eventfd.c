@@ -98,7 +98,8 @@ struct command_reply command_irqfd_assign(const struct call *call)
                              "expected VM line GSI, or VM msi ADDRESS DATA, and an eventfd");
     int result = vm_irqfd_assign(vm, call->descriptor, &route);
     if (result == -EOPNOTSUPP)
-        return command_error(EOPNOTSUPP, "VM %s: the ACRN driver has MSIs only; expected msi", vm->name);
+        return command_error(EOPNOTSUPP, "VM %s: the ACRN driver has MSIs only; expected msi",
+                             vm->name);
     return command_reply_result(result, vm->name);
 }
 

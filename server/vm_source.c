@@ -2,6 +2,8 @@
 #include "server/vm_source.h"
 
 #include "server/adoption.h"
+#include "server/arrival.h"
+#include "server/completion.h"
 #include "server/log.h"
 #include "server/sources/lost_page.h"
 #include "server/vm_hsm.h"
