@@ -61,16 +61,27 @@ static inline void page_watch_slot(struct page *page)
         page_note_stray_slot(page, slot_index, state);
 }
 
-/* False: no slot is PENDING. One branch for all of them: of PENDING, 0, less 1, the top bit is set; of
- * the other states it is not. */
+/* The top bit is set if one of the slots is PENDING, 0: of its state less 1; of the other states it is
+ * not. */
+static inline __attribute__((always_inline)) uint32_t
+page_or_states(const struct acrn_io_request *slots, uint32_t count)
+{
+    uint32_t any = 0;
+#pragma GCC unroll 16
+    for (uint32_t i = 0; i < count; i++)
+        any |= slot_state(&slots[i]) - 1;
+    return any;
+}
+
+/* False: no slot is PENDING. One branch for all of them. */
 static inline bool page_calls(const struct page *page)
 {
     const struct acrn_io_request *slot = page->slots;
     uint32_t left = page->vcpu_count, any = 0;
-    for (; left >= 8; left -= 8, slot += 8)
-#pragma GCC unroll 8
-        for (uint32_t i = 0; i < 8; i++)
-            any |= slot_state(&slot[i]) - 1;
+    if (left == SLOT_COUNT)
+        return page_or_states(slot, SLOT_COUNT) >> 31;
+    for (; left >= 4; left -= 4, slot += 4)
+        any |= page_or_states(slot, 4);
     for (; left > 0; left--, slot++)
         any |= slot_state(slot) - 1;
     return any >> 31;

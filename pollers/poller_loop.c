@@ -282,11 +282,9 @@ static inline uint32_t take(struct poller *poller, struct page *page, uint32_t s
 }
 
 /* Every slot once: a requester that is always PENDING gets one turn, like the others. */
-static inline uint32_t sweep_page(struct poller *poller, struct page *page)
+static inline uint32_t take_calls(struct poller *poller, struct page *page)
 {
     uint32_t work = 0;
-    if (likely(!page_calls(page)) && likely(!page->has_driver))
-        return 0;
     uint32_t pending =
         unlikely(page->has_driver) ? page_driver_find_offered(page) : page_find_pending(page);
     if (unlikely(page->held))
@@ -296,12 +294,46 @@ static inline uint32_t sweep_page(struct poller *poller, struct page *page)
     return work;
 }
 
+/* A driver's page offers its slots otherwise, and is looked at each time. */
+static inline bool has_calls(const struct page *page)
+{
+    return page->is_open && (unlikely(page_calls(page)) || unlikely(page->has_driver));
+}
+
+/* The first page from page_index on where a slot is PENDING, or page_count. */
+static inline uint32_t find_call(const struct poller *poller, uint32_t page_index)
+{
+    while (page_index < poller->page_count && likely(!has_calls(poller->pages[page_index])))
+        page_index++;
+    return page_index;
+}
+
+/* These two apart from what a call takes, as registers that this needs would be saved and restored at
+ * each page: 10 % of an empty sweep. */
+static __attribute__((noinline)) uint32_t find_next_call(const struct poller *poller,
+                                                         uint32_t page_index)
+{
+    return find_call(poller, page_index);
+}
+
+/* Some sweeps, until one finds something. */
+static __attribute__((noinline)) uint32_t find_first_call(struct poller *poller)
+{
+    uint32_t sweeps = 0, page_index;
+    do {
+        page_index = find_call(poller, 0);
+        sweeps++;
+    } while (page_index == poller->page_count && sweeps <= poller->more_sweeps);
+    counter_add(&poller->sweeps, sweeps);
+    return page_index;
+}
+
 static inline uint32_t sweep(struct poller *poller)
 {
     uint32_t work = 0;
-    for (uint32_t i = 0; i < poller->page_count; i++)
-        if (poller->pages[i]->is_open)
-            work += sweep_page(poller, poller->pages[i]);
+    for (uint32_t i = find_first_call(poller); i < poller->page_count;
+         i = find_next_call(poller, i + 1))
+        work += take_calls(poller, poller->pages[i]);
     return work;
 }
 
@@ -416,15 +448,10 @@ static void idle(const struct poller *poller, uint32_t empty_sweeps)
     }
 }
 
-/* Some sweeps, until one finds something, and then what else there is to do. */
+/* A sweep or some, and then what else there is to do. */
 static inline uint32_t round_once(struct poller *poller)
 {
-    uint32_t work = 0, sweeps = 0;
-    do {
-        work = sweep(poller);
-        sweeps++;
-    } while (!work && sweeps <= poller->more_sweeps);
-    counter_add(&poller->sweeps, sweeps);
+    uint32_t work = sweep(poller);
     uint32_t timed = 0;
     bool notifies = poller->submits != NULL;
     for (uint32_t i = 0; i < poller->page_count; i++) {

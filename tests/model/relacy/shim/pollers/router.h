@@ -17,7 +17,7 @@ struct router {
 };
 
 struct router_hint {
-    uint64_t generation;
+    uint64_t state;
 };
 
 static inline const struct router_route *router_find_again(const struct router *router,
