@@ -65,7 +65,8 @@ static void explain(const struct scene *scene, const struct placement_cpu *cpu,
         append(text, PLACEMENT_TEXT_BYTES, "%s%s", text[0] ? ", " : "", name);
     }
     if (given_up[0])
-        append(seat->why, sizeof(seat->why), "%sgiven up: %s", seat->why[0] ? "; " : "", given_up);
+        append(seat->why, sizeof(seat->why), "%s%sgiven up: %s", seat->why[0] ? "; " : "",
+               is_asked ? "with that " : "", given_up);
     if (!seat->why[0])
         snprintf(seat->why, sizeof(seat->why), "all CPUs are the same to it");
     if (scene->wish->role == PLACEMENT_POLLER && scene->wish->vcpu_cpu_count == 0)
@@ -76,9 +77,10 @@ static void explain(const struct scene *scene, const struct placement_cpu *cpu,
                scene->unknown_count);
 }
 
-/* Who breaks rule: another thread that has its seat, or a vCPU. */
-static void name_culprit(const struct scene *scene, const struct rule *rule,
-                         const struct placement_cpu *cpu, char *name, size_t name_bytes)
+/* Who breaks rule: another thread that has its seat, whose wish it returns, or a vCPU. */
+static const struct placement_wish *name_culprit(const struct scene *scene, const struct rule *rule,
+                                                 const struct placement_cpu *cpu, char *name,
+                                                 size_t name_bytes)
 {
     snprintf(name, name_bytes, "another thread");
     for (size_t i = 0; i < scene->count && rule->culprit != BY_VCPU; i++) {
@@ -90,7 +92,7 @@ static void name_culprit(const struct scene *scene, const struct rule *rule,
             (is_poller || rule->culprit == BY_ANYONE)) {
             snprintf(name, name_bytes, "%s%s", is_poller ? "poller " : "the thread ",
                      scene->wishes[i].name);
-            return;
+            return &scene->wishes[i];
         }
     }
     for (size_t i = 0; i < scene->machine->cpu_count && rule->culprit == BY_VCPU; i++) {
@@ -98,9 +100,10 @@ static void name_culprit(const struct scene *scene, const struct rule *rule,
         bool is_there = rule->on_core ? other != cpu && other->core == cpu->core : other == cpu;
         if (is_there && scene->on_cpu[i].vcpus > 0) {
             snprintf(name, name_bytes, rule->on_core ? "a vCPU (CPU %u)" : "a vCPU", other->cpu);
-            return;
+            return NULL;
         }
     }
+    return NULL;
 }
 
 /* The worst of what will hurt, if anything. */
@@ -113,12 +116,19 @@ static void warn(const struct scene *scene, const struct placement_cpu *cpu,
         if (!rule->warning || rule->cost(scene, cpu) == 0)
             continue;
         char culprit[48], harm[PLACEMENT_TEXT_BYTES];
-        name_culprit(scene, rule, cpu, culprit, sizeof(culprit));
+        const struct placement_wish *other =
+            name_culprit(scene, rule, cpu, culprit, sizeof(culprit));
         /* our own texts, each with one %s */
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
         snprintf(harm, sizeof(harm), rule->warning, culprit);
 #pragma GCC diagnostic pop
+        /* what idle: could help is done already */
+        bool is_poller = scene->wish->role == PLACEMENT_POLLER;
+        char *or_idle = strstr(harm, ", or ");
+        if (or_idle && !rule->on_core && other && other->gives_way &&
+            (!is_poller || scene->wish->gives_way))
+            *or_idle = '\0';
         snprintf(seat->warning, sizeof(seat->warning), "CPU %u: %.320s", cpu->cpu, harm);
         return;
     }
@@ -235,6 +245,26 @@ static int seat_all(struct scene *scene)
     return result;
 }
 
+static void occupy(struct scene *scene, const struct placement_cpu *cpu, uint32_t more)
+{
+    scene->on_cpu[cpu - scene->machine->cpus].housekeepers += more;
+    scene->on_core[cpu->core].housekeepers += more;
+}
+
+/* Housekeeping again, as it turned out: who had a CPU of its own may have got company. */
+static void explain_housekeeping(struct scene *scene)
+{
+    for (size_t i = 0; i < scene->count; i++) {
+        const struct placement_cpu *cpu = placement_find(scene->machine, scene->seats[i].cpu);
+        if (!cpu || scene->wishes[i].role == PLACEMENT_POLLER)
+            continue;
+        begin(scene, i);
+        occupy(scene, cpu, UINT32_MAX); /* one less */
+        explain(scene, cpu, &scene->seats[i]);
+        occupy(scene, cpu, 1);
+    }
+}
+
 int placement_plan(const struct placement_machine *machine, const struct placement_wish *wishes,
                    size_t count, struct placement_seat *seats)
 {
@@ -255,6 +285,8 @@ int placement_plan(const struct placement_machine *machine, const struct placeme
     int result = -ENOMEM;
     if (scene.on_cpu && scene.on_core && scene.vcpus && scene.is_own_vcpu)
         result = seat_all(&scene);
+    if (result == 0)
+        explain_housekeeping(&scene);
     free(scene.on_cpu);
     free(scene.on_core);
     free(scene.vcpus);

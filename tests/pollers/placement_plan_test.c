@@ -209,9 +209,40 @@ static void asked_for_wins_and_what_it_costs_is_said(void **state)
     assert_int_equal(seats[rt].cpu, 3);
     assert_holds(rt, "asked for");
     assert_gave_up(rt, "no SMT sibling of a vCPU");
+    assert_says(seats[rt].why, "with that given up: "); /* by who asked */
     assert_says(seats[rt].warning, "CPU 3: is an SMT sibling of a vCPU (CPU 2)");
     assert_int_equal(seats[zero].cpu, 0);
     assert_null(strstr(seats[zero].why, "CPU 0")); /* it was asked for */
+}
+
+/* Which comes last does not matter to what is said of either. */
+static void who_gets_company_does_not_boast_a_cpu_of_its_own(void **state)
+{
+    (void)state;
+    machine_is("core:2 pu:1");
+    poller_asking("rt", 1);
+    size_t control = housekeeping(PLACEMENT_CONTROL, PLACEMENT_ANY);
+    size_t notifier = housekeeping(PLACEMENT_NOTIFIER, PLACEMENT_ANY);
+    assert_int_equal(plan(), 0);
+    assert_int_equal(seats[control].cpu, seats[notifier].cpu);
+    assert_gave_up(control, "a CPU of its own");
+    assert_gave_up(notifier, "a CPU of its own");
+}
+
+static void who_gives_way_is_not_told_to(void **state)
+{
+    (void)state;
+    machine_is("core:1 pu:1");
+    for (int gives_way = 0; gives_way < 2; gives_way++) {
+        wish_count = 0;
+        size_t rt = poller("rt", NULL, 0);
+        wishes[rt].gives_way = gives_way;
+        size_t control = housekeeping(PLACEMENT_CONTROL, PLACEMENT_ANY);
+        assert_int_equal(plan(), 0);
+        assert_says(seats[control].warning, "shares its CPU with poller rt");
+        assert_says(seats[control].warning, "leave a CPU to it");
+        assert_int_equal(strstr(seats[control].warning, "idle: yield") == NULL, gives_way);
+    }
 }
 
 /* ---- one rule each ----------------------------------------------------------------------- */
@@ -788,6 +819,8 @@ int main(void)
         ON_A_MACHINE(pollers_that_give_way_may_share_and_are_warned),
         ON_A_MACHINE(housekeeping_asked_onto_a_spinning_poller_is_refused),
         ON_A_MACHINE(asked_for_wins_and_what_it_costs_is_said),
+        ON_A_MACHINE(who_gets_company_does_not_boast_a_cpu_of_its_own),
+        ON_A_MACHINE(who_gives_way_is_not_told_to),
         ON_A_MACHINE(poller_is_never_on_a_vcpus_cpu_even_if_it_must_share),
         ON_A_MACHINE(smt_sibling_of_a_vcpu_is_avoided),
         ON_A_MACHINE(smt_sibling_of_a_poller_is_avoided),
