@@ -49,7 +49,11 @@ struct page_notify {
 /* Nobody is told; page_init. */
 static inline void page_notify_init(struct page_notify *notify)
 {
-    *notify = (struct page_notify){.ring = NULL};
+    atomic_init(&notify->due, 0);
+    notify->ring = NULL;
+    notify->thread = NULL;
+    for (uint32_t i = 0; i < SLOT_COUNT; i++)
+        notify->slots[i].way = PAGE_NOTIFY_NONE;
 }
 
 /* Tells the requester that the slot is COMPLETE. */

@@ -168,6 +168,32 @@ struct handoff_detach : rl::test_suite<handoff_detach, 3> {
     }
 };
 
+/* The client lives elsewhere, and the requester sleeps. As long as it was not told, the sweeping poller
+ * sees that it must not wait. */
+struct handoff_notified : rl::test_suite<handoff_notified, 3> {
+    struct machine vm;
+
+    void before()
+    {
+        vm.build(true);
+        vm.ask(1, false);
+        vm.sweep(1);
+    }
+
+    void thread(unsigned index)
+    {
+        if (index == 0) {
+            RL_ASSERT(vm.wait_for_notification() == expected_answer(1));
+        } else if (index == 1) {
+            while (page_notify_due(&vm.page) == 0) {
+                RL_ASSERT(page_in_flight(&vm.page) || page_notify_is_due(&vm.page.notify));
+                rl::yield(1, $);
+            }
+        } else
+            vm.drain(1);
+    }
+};
+
 bool run_handoff(const std::string &name, unsigned preemptions, bool is_quiet)
 {
     if (name == "handoff_local")
@@ -178,6 +204,8 @@ bool run_handoff(const std::string &name, unsigned preemptions, bool is_quiet)
         return run_suite<handoff_next>(name.c_str(), preemptions, is_quiet);
     if (name == "handoff_ticket")
         return run_suite<handoff_ticket>(name.c_str(), preemptions, is_quiet);
+    if (name == "handoff_notified")
+        return run_suite<handoff_notified>(name.c_str(), preemptions, is_quiet);
     if (name == "handoff_external")
         return run_suite<handoff_external>(name.c_str(), preemptions, is_quiet);
     return run_suite<handoff_detach>(name.c_str(), preemptions, is_quiet);

@@ -24,7 +24,9 @@ namespace
 #include "pollers/page_settle.h"
 #include "pollers/process_serve.h"
 #include "pollers/pci_ports.h"
+#include "pollers/notify_ring.h"
 #include "pollers/poller_internal.h"
+#include "pollers/poller_wait.h"
 #include "pollers/ticks.h"
 
 static bool poller_is_gone_here(const struct poller *)
@@ -37,6 +39,16 @@ static void pause_briefly(void)
 {
     rl::yield(1, $);
 }
+
+/* What a notification is to a requester here; see machine::notified. */
+static void page_notify_here(struct page *page);
+
+void page_notify(struct page *page, uint32_t)
+{
+    page_notify_here(page);
+}
+
+#include "copied/page_notify.c.inc"
 
 /* Whole files without their includes, and of poller.c poller_call. */
 #include "copied/page.c.inc"
@@ -63,6 +75,7 @@ static const struct device_ops answering_ops = {answer_by_address, NULL};
 struct machine {
     struct acrn_io_request slots[SLOT_COUNT];
     struct page page;
+    shim::atomic<uint32_t> told; /* as an eventfd's count */
     struct router router;
     struct poller sweeper, home;
     struct device device;
@@ -87,6 +100,7 @@ struct machine {
         router.route.first = 0;
         router.route.client = &client;
         page_init(&page, 1, &router, NULL);
+        atomic_init(&told, 0);
         page.records[0].was_full = false;
         page_open(&page, slots);
         build_poller(&sweeper);
@@ -119,15 +133,27 @@ struct machine {
     }
 
     /* The requester's side: what it writes before PENDING, and how it waits. */
-    void ask(uint64_t address)
+    void ask(uint64_t address, bool is_polling = true)
     {
         slots[0].type = REQUEST_MMIO;
-        slots[0].completion_polling = 1;
+        slots[0].completion_polling = is_polling;
         slots[0].reqs.mmio_request.direction = REQUEST_READ;
         slots[0].reqs.mmio_request.address = address;
         slots[0].reqs.mmio_request.size = 4;
         slots[0].reqs.mmio_request.value = STALE;
         shim::store(&slots[0].processed, SLOT_PENDING, rl::mo_release);
+    }
+
+    /* Asleep: a notification is all that it sees. */
+    uint64_t wait_for_notification()
+    {
+        while (shim::load(&told, rl::mo_acquire) == 0)
+            rl::yield(1, $);
+        shim::store(&told, 0, rl::mo_relaxed);
+        RL_ASSERT(shim::load(&slots[0].processed, rl::mo_acquire) == SLOT_COMPLETE);
+        uint64_t value = slots[0].reqs.mmio_request.value;
+        shim::store(&slots[0].processed, SLOT_FREE, rl::mo_release);
+        return value;
     }
 
     uint64_t wait_for_answer()
@@ -160,6 +186,13 @@ struct machine {
         }
     }
 };
+
+static void page_notify_here(struct page *page)
+{
+    struct machine *machine = (struct machine *)((char *)page - offsetof(struct machine, page));
+    RL_ASSERT(shim::load(&machine->told, rl::mo_relaxed) == 0); /* once each */
+    shim::store(&machine->told, 1, rl::mo_release);
+}
 
 } // namespace
 

@@ -20,15 +20,17 @@ END
 
 # What is compiled as it is, but for its types (see shim/relacy_c.h).
 headers=(clients/request.h clients/inbox.h pollers/slot.h pollers/slot_record.h pollers/check.h
-         pollers/memory.h pollers/page.h pollers/page_look.h pollers/page_settle.h
+         pollers/memory.h pollers/page.h pollers/page_notify.h pollers/page_look.h pollers/page_settle.h
          pollers/pci_ports.h pollers/poller.h pollers/poller_internal.h)
 
-# Atomic types, and plain memory that is handed over: the same lines, other types.
+# Atomic types, and plain memory that is handed over: the same lines, other types. Without what control
+# alone looks at in a page, word by word.
 translate() {
-    sed -e 's/_Atomic(\([^()]*\))/shim::atomic<\1>/' \
+    sed -e '/^static inline enum slots_look slots_look/,/^}/d' \
+        -e 's/_Atomic(\([^()]*\))/shim::atomic<\1>/' \
         -e 's/_Atomic \([a-z0-9_]*\)/shim::atomic<\1>/' \
         -e 's/shim::atomic<uint64_t> \(counters\|settled\)\[/uint64_t \1[/' \
-        -e 's/shim::atomic<uint64_t> \(sweeps\|busy_ticks\|requests\);/uint64_t \1;/' \
+        -e 's/shim::atomic<uint64_t> \(sweeps\|busy_ticks\|requests\|waits\|told\);/uint64_t \1;/' \
         -e '/^struct \(slot_record\|inbox\|inbox_cell\|poller_command\) {/,/^};/{
                 s/^    \(uint8_t\|uint32_t\|bool\) \([a-z_]*\);/    shim::plain<\1> \2;/
                 s/struct inbox_entry entry;/shim::plain<struct inbox_entry> entry;/
@@ -64,6 +66,7 @@ copy_production() {
         excerpt pollers/poller.c '/^static void nothing/,/^}/'
         excerpt pollers/poller.c '/^int poller_quiesce/,/^}/'
     } >"$copied/poller.c.inc"
+    excerpt pollers/page_notify.c '/^uint32_t page_notify_due/,/^}/' >"$copied/page_notify.c.inc"
     # The one place where a router is published.
     local publisher
     publisher=$(cd "$tree" && grep -l 'atomic_store_explicit(&vm->page->router' server/*.c)
@@ -76,7 +79,7 @@ list_orders() {
     local orders='memory_order_(acquire|release|acq_rel|seq_cst)'
     orders="$orders|__ATOMIC_(ACQUIRE|RELEASE|ACQ_REL|SEQ_CST)"
     for file in clients/inbox.h pollers/slot.h pollers/slot_record.h pollers/page.h \
-                pollers/page_settle.h page.c.inc poller_loop.c.inc poller.c.inc publish.inc; do
+                pollers/page_notify.h pollers/page_settle.h page_notify.c.inc page.c.inc poller_loop.c.inc poller.c.inc publish.inc; do
         awk -v orders="$orders" '
             /^#line/ { line = $2 - 1; file = $3; gsub(/"/, "", file); next }
             { line++ }

@@ -141,6 +141,12 @@ T fetch_add(atomic<T> *object, typename same<T>::type value, rl::memory_order or
     return object->word.fetch_add(value, order, here.info);
 }
 template <typename T>
+T fetch_or(atomic<T> *object, typename same<T>::type value, rl::memory_order order,
+           place here = SHIM_HERE)
+{
+    return object->word.fetch_or(value, order, here.info);
+}
+template <typename T>
 bool swap_if(atomic<T> *object, T *expected, typename same<T>::type value, rl::memory_order success,
              rl::memory_order failure, place here = SHIM_HERE)
 {
@@ -182,6 +188,7 @@ inline uint64_t fetch_add(uint64_t *figure, uint64_t amount, rl::memory_order)
 #define atomic_store_explicit                   shim::store
 #define atomic_exchange_explicit                shim::exchange
 #define atomic_fetch_add_explicit               shim::fetch_add
+#define atomic_fetch_or_explicit                shim::fetch_or
 #define atomic_compare_exchange_strong_explicit shim::swap_if
 #define atomic_init(object, value)              shim::store(object, value, rl::mo_relaxed)
 
