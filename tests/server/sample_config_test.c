@@ -14,12 +14,16 @@
 #include "config/config.h"
 #include "config/document.h"
 #include "config/print.h"
+#include "pollers/placement.h"
 #include "server/device_options.h"
+#include "server/machine_facts.h"
+#include "server/topology.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #define SAMPLE    SOURCE_DIR "/config/ioreqd.yaml"
+#define CAR       SOURCE_DIR "/config/car.yaml"
 #define NODES_MAX 256
 
 static struct input input;
@@ -190,11 +194,49 @@ static void sample_loads_and_describes_the_demo(void **state)
     device_config_kinds_destroy(kinds);
 }
 
+/* On the machine it describes: 8 CPUs, of which 2 to 7 are isolated. */
+static void car_is_two_vms_that_do_not_meet(void **state)
+{
+    (void)state;
+    const uint32_t isolated[] = {2, 3, 4, 5, 6, 7};
+    const struct placement_source source = {
+        .synthetic = "pack:1 l3:1 core:8 pu:1", .isolated = isolated, .isolated_count = 6};
+    struct placement *placement;
+    struct config *config;
+    struct thread_plan *plan;
+    size_t kind_count;
+    struct config_device_kind *kinds = device_config_kinds(&kind_count);
+    assert_non_null(kinds);
+    char reason[PLACEMENT_REASON_BYTES];
+    assert_int_equal(placement_open_source(&source, &placement, reason), 0);
+    assert_int_equal(config_load(CAR, kinds, kind_count, stderr, &config), 0);
+    const struct machine_facts facts = {.tsc_is_invariant = true};
+    topology_check(config, placement, &facts);
+    assert_int_equal(config->problem_count, 0);
+    const struct config_vm *control = &config->vms[0], *cockpit = &config->vms[1];
+    assert_int_equal(control->wait_after_ns, 0);
+    assert_true(cockpit->wait_after_ns > 0);
+    assert_int_not_equal(control->poller, cockpit->poller);
+    for (size_t i = 0; i < config->client_count; i++)
+        assert_int_equal(config->clients[i].poller, config->vms[config->clients[i].vm].poller);
+    assert_int_equal(thread_plan_create(config, placement_machine(placement), &plan), 0);
+    for (size_t i = 0; i < plan->count; i++)
+        assert_string_equal(plan->seats[i].warning, "");
+    assert_int_equal(plan->seats[control->poller].cpu, isolated[0]);
+    assert_true(plan->notifier->cpu < isolated[0]);
+    assert_true(plan->control->cpu < isolated[0]);
+    thread_plan_destroy(plan);
+    config_destroy(config);
+    placement_close(placement);
+    device_config_kinds_destroy(kinds);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sample_loads_and_describes_the_demo),
         cmocka_unit_test(sample_holds_every_key_with_its_default),
+        cmocka_unit_test(car_is_two_vms_that_do_not_meet),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
