@@ -93,6 +93,49 @@ static bool requester_is_woken(const struct requester *requester, int timeout_ms
     return poll(&entry, 1, timeout_ms) > 0;
 }
 
+/* An eventfd of our own, far from full. */
+static void ring(int fd)
+{
+    const uint64_t one = 1;
+    if (write(fd, &one, sizeof(one)) != sizeof(one) && errno != EAGAIN)
+        abort(); /* cannot happen */
+}
+
+/* Gives the server one of our eventfds. */
+static int requester_give(const struct requester *requester, const char *line, int fd)
+{
+    char reply[WIRE_LINE_MAX];
+    const char *text;
+    int socket_fd = wire_connect(requester->socket_path);
+    if (socket_fd < 0)
+        return socket_fd;
+    int result = wire_send_line_with(socket_fd, fd, "%s", line);
+    if (result == 0)
+        result = wire_receive_line(socket_fd, reply, sizeof(reply), NULL);
+    if (result == 0)
+        result = wire_parse_reply(reply, &text);
+    close(socket_fd);
+    return result;
+}
+
+/* Those that there are; then whoever sleeps looks at its slot, for it may have been COMPLETE before. */
+static int requester_give_eventfds(const struct requester *requester)
+{
+    char line[64];
+    int result = 0;
+    for (uint32_t i = 0; i < SLOT_COUNT && result == 0; i++) {
+        if (requester->notify_fds[i] < 0)
+            continue;
+        snprintf(line, sizeof(line), "notify-assign %.15s %u", requester->vm_name, i);
+        result = requester_give(requester, line, requester->notify_fds[i]);
+        ring(requester->notify_fds[i]);
+    }
+    snprintf(line, sizeof(line), "upcall-assign %.15s", requester->vm_name);
+    if (result == 0 && requester->upcall_fd >= 0)
+        result = requester_give(requester, line, requester->upcall_fd);
+    return result;
+}
+
 /* Shows the page to the server that is there now. 0; -ENOENT, -ECONNREFUSED and the like: not yet;
  * -EPROTO: it says no. */
 static int requester_show_page(struct requester *requester)
@@ -113,7 +156,7 @@ static int requester_show_page(struct requester *requester)
     }
     close(requester->socket_fd);
     requester->socket_fd = fd;
-    return 0;
+    return requester_give_eventfds(requester);
 }
 
 /* The server has died, and another one is on its way: it has our page, and every slot of it. False:
@@ -363,52 +406,30 @@ int requester_attach(const char *socket_path, const char *vm_name, struct reques
     return requester_attach_listening(socket_path, vm_name, &deaf, requester, error, error_bytes);
 }
 
-/* Gives the server an eventfd of ours, which stays at *fd. */
-static int requester_give(const char *socket_path, const char *line, int flags, int *fd)
+/* The vCPUs of the mask sleep from now on. */
+static int requester_make_eventfds(struct requester *requester, uint32_t notified)
 {
-    char reply[WIRE_LINE_MAX];
-    const char *text;
-    int created = eventfd(0, EFD_CLOEXEC | flags);
-    int socket_fd = created < 0 ? -errno : wire_connect(socket_path);
-    int result = socket_fd < 0 ? socket_fd : wire_send_line_with(socket_fd, created, "%s", line);
-    if (result == 0)
-        result = wire_receive_line(socket_fd, reply, sizeof(reply), NULL);
-    if (result == 0)
-        result = wire_parse_reply(reply, &text);
-    if (socket_fd >= 0)
-        close(socket_fd);
-    if (result == 0)
-        *fd = created;
-    else if (created >= 0)
-        close(created);
-    return result;
-}
-
-int requester_prepare(struct requester *requester, const char *socket_path, const char *vm_name,
-                      uint32_t notified, char *error, size_t error_bytes)
-{
-    char line[64];
-    int result = 0;
-    for (uint32_t i = 0; i < requester->vcpu_count && result == 0; i++) {
+    for (uint32_t i = 0; i < requester->vcpu_count; i++) {
         if (!(notified >> i & 1))
             continue;
-        snprintf(line, sizeof(line), "notify-assign %.15s %u", vm_name, i);
-        result = requester_give(socket_path, line, EFD_NONBLOCK, &requester->notify_fds[i]);
+        requester->notify_fds[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        if (requester->notify_fds[i] < 0)
+            return -errno;
     }
-    snprintf(line, sizeof(line), "upcall-assign %.15s", vm_name);
-    if (result == 0 && requester->server_waits)
-        result = requester_give(socket_path, line, 0, &requester->upcall_fd);
+    if (requester->server_waits)
+        requester->upcall_fd = eventfd(0, EFD_CLOEXEC);
+    return requester->server_waits && requester->upcall_fd < 0 ? -errno : 0;
+}
+
+int requester_prepare(struct requester *requester, uint32_t notified, char *error,
+                      size_t error_bytes)
+{
+    int result = requester_make_eventfds(requester, notified);
+    if (result == 0)
+        result = requester_give_eventfds(requester);
     return result == 0 ? 0
                        : fail(error, error_bytes, result,
                               "the server does not take our eventfds: %s", strerror(-result));
-}
-
-/* An eventfd of our own, far from full. */
-static void ring(int fd)
-{
-    const uint64_t one = 1;
-    if (write(fd, &one, sizeof(one)) != sizeof(one) && errno != EAGAIN)
-        abort(); /* cannot happen */
 }
 
 void requester_detach(struct requester *requester)

@@ -64,8 +64,8 @@ int requester_register(const char *ivshmem_path, uint64_t offset_bytes, uint32_t
 /* Before the first access: the vCPUs of the mask `notified` sleep in their accesses until the server
  * writes their eventfds, which it is given; the others go on to poll. Where the server waits for
  * requests, it is given an eventfd for those, too. As requester_attach. */
-int requester_prepare(struct requester *requester, const char *socket_path, const char *vm_name,
-                      uint32_t notified, char *error, size_t error_bytes);
+int requester_prepare(struct requester *requester, uint32_t notified, char *error,
+                      size_t error_bytes);
 
 void requester_detach(struct requester *requester);
 

@@ -134,11 +134,10 @@ static uint64_t thread_cpu_ns(const struct daemon *daemon, const char *name)
     return ns;
 }
 
-static void prepare(const struct daemon *daemon, struct requester *requester, const char *vm,
-                    uint32_t notified)
+static void prepare(struct requester *requester, uint32_t notified)
 {
     char error[256] = "";
-    if (requester_prepare(requester, daemon->socket, vm, notified, error, sizeof(error)) != 0)
+    if (requester_prepare(requester, notified, error, sizeof(error)) != 0)
         fail_msg("%s", error);
 }
 
@@ -158,8 +157,8 @@ static void poller_that_waits_uses_no_cpu(void **state)
     daemon_start(&daemon);
     struct requester *guest = daemon_attach(&daemon, "guest");
     struct requester *info = daemon_attach(&daemon, "info");
-    prepare(&daemon, guest, "guest", 0);
-    prepare(&daemon, info, "info", 1);
+    prepare(guest, 0);
+    prepare(info, 1);
     for (int i = 0; i < 3; i++) {
         daemon_exercise(info, 100);
         daemon_exercise(guest, 100);
@@ -206,7 +205,7 @@ static void no_request_of_one_who_sleeps_is_lost(void **state)
     write_config(&daemon, "submit", "20us");
     daemon_start(&daemon);
     struct requester *info = daemon_attach(&daemon, "info");
-    prepare(&daemon, info, "info", 1);
+    prepare(info, 1);
     for (uint32_t i = 0; i < 3000; i++) {
         daemon_write_word(info, DAEMON_SCRATCH + i % 512 * 8, i);
         for (volatile uint32_t k = 0; k < i * 97 % 40000; k++)

@@ -82,10 +82,9 @@ static void count_reads(void)
     while (result == 0) {
         result = ioreq_receive(client, &request, IOREQ_FOREVER, 20000);
         if (result == 0)
-            result = ioreq_answer(client, request.token,
-                                  request.offset == IS_THERE
-                                      ? 0
-                                      : ++counts[request.offset / 8 % VCPUS]);
+            result =
+                ioreq_answer(client, request.token,
+                             request.offset == IS_THERE ? 0 : ++counts[request.offset / 8 % VCPUS]);
     }
     fprintf(stderr, "counters: %s\n", ioreq_error(client));
     _exit(1);
@@ -222,6 +221,16 @@ static void pause_us(uint64_t microseconds)
 
 /* ---- row 44 ------------------------------------------------------------------------------- */
 
+/* One vCPU polls, the other sleeps: its eventfd goes to each server anew. */
+static struct requester *attach_mixed(void)
+{
+    char error[256] = "";
+    struct requester *requester = daemon_attach(&ioreqd, "guest");
+    if (requester_prepare(requester, 1u << 1, error, sizeof(error)) != 0)
+        fail_msg("%s", error);
+    return requester;
+}
+
 static void row_44_kills_under_load_lose_nothing_and_repeat_nothing(void **state)
 {
     (void)state;
@@ -229,7 +238,7 @@ static void row_44_kills_under_load_lose_nothing_and_repeat_nothing(void **state
     uint32_t kills = text ? (uint32_t)strtoul(text, NULL, 10) : 20;
     struct vcpu vcpus[VCPUS];
     start_counters();
-    struct requester *requester = daemon_attach(&ioreqd, "guest");
+    struct requester *requester = attach_mixed();
     start_guest(vcpus, requester);
     kill_server();
     uint32_t descriptors = descriptors_of(ioreqd.pid);
@@ -250,7 +259,7 @@ static void row_44_a_restart_in_order_loses_nothing(void **state)
     (void)state;
     struct vcpu vcpus[VCPUS];
     start_counters();
-    struct requester *requester = daemon_attach(&ioreqd, "guest");
+    struct requester *requester = attach_mixed();
     start_guest(vcpus, requester);
     for (uint32_t i = 0; i < 5; i++) {
         pid_t old = server_pid();
