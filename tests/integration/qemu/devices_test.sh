@@ -7,7 +7,15 @@
 . "$(dirname "$0")/harness.sh"
 harness_begin "${1:?build folder}"
 image_add_programs ioreqd ioreqctl
-image_add_modules uio uio_cif irqbypass vfio vfio_virqfd vfio_iommu_type1 vfio-pci-core vfio-pci
+if harness_build_module ioreq_uio; then
+    image_add_modules uio "$scratch/ioreq_uio.ko"
+    uio_driver=ioreq-uio
+else # the kernel's own driver that exports such a BAR, as its map 1; it has no interrupts for it
+    echo "UIO without interrupts: $module_reason"
+    image_add_modules uio uio_cif
+    uio_driver=hilscher
+fi
+image_add_modules irqbypass vfio vfio_virqfd vfio_iommu_type1 vfio-pci-core vfio-pci
 requests=24000 # writes and reads; of the reads each is verified, and 10,000 of them are wanted
 
 ioreq_vm=$build_folder/ioreq-vm
@@ -18,7 +26,10 @@ trap 'kill $ivshmem_server $load 2>/dev/null || true; harness_end' EXIT
 load=
 for _ in $(seq 100); do [ ! -S "$scratch/ivshmem" ] || break; sleep 0.05; done
 
-guest_seconds=120
+echo "$uio_driver" > "$scratch/uio_driver"
+image_add_file "$scratch/uio_driver" /uio_driver
+
+guest_seconds=240
 guest_start -smp 2 -chardev "socket,id=peers,path=$scratch/ivshmem" \
     -device ivshmem-doorbell,vectors=4,chardev=peers,addr=5 <<'END'
 bdf=0000:00:05.0
@@ -83,9 +94,15 @@ wait $daemon
 
 doorbell="notify_by: doorbell, notify_map: 0, notify_offset: 12, notify_value: 0x10000, notify_step: 1"
 serve pci 0 "source: pci, device: \"$bdf\", map: 2, $doorbell"
-bind uio_cif
-cat /sys/class/uio/uio0/name /sys/class/uio/uio0/maps/map*/size
-serve uio 1 "source: uio, device: \"$(cat /sys/class/uio/uio0/name)\", map: 1"
+read -r driver < /uio_driver
+bind "$driver"
+if [ "$driver" = hilscher ]; then
+    serve uio 1 "source: uio, device: \"$(cat /sys/class/uio/uio0/name)\", map: 1"
+else
+    control="notify_by: control, notify_value: 0x10000, notify_step: 1"
+    serve uio 1 "source: uio, device: ioreq-page, map: 0, $control"
+    serve uio_waiting 4 "source: uio, device: \"$bdf\", map: 0, $control, interrupt: write, wait_after: 50us"
+fi
 bind vfio-pci
 serve vfio 2 "source: vfio, device: \"$bdf\", map: 2, $doorbell"
 serve vfio_waiting 3 "source: vfio, device: \"$bdf\", map: 2, $doorbell, interrupt: msix, vector: 0, wait_after: 50us"
@@ -124,7 +141,7 @@ run() {
             guest_expect "serving $name"
         fi
         status=0
-        timeout 60 tail --pid=$load -f /dev/null || { kill $load; die "$name, $completion: no answers: $(cat "$scratch/report")"; }
+        timeout 100 tail --pid=$load -f /dev/null || { kill $load; die "$name, $completion: no answers: $(cat "$scratch/report")"; }
         wait "$load" || status=$?
         load=
         [ "$status" -eq 0 ] || die "$name, $completion: $(cat "$scratch/report")"
@@ -141,7 +158,12 @@ run() {
 guest_expect 'states .*'
 [ "$said" = 'states zeroes=stopped unbound=stopped nothing=stopped well=running ' ] || die "$said"
 run pci 0 poll notify
-run uio 1 poll
+if [ "$uio_driver" = hilscher ]; then
+    run uio 1 poll
+else
+    run uio 1 poll notify
+    run uio_waiting 4 poll notify
+fi
 run vfio 2 poll notify
 run vfio_waiting 3 poll notify
 guest_finish

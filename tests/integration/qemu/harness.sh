@@ -8,6 +8,7 @@
 #     image_add_programs ioreqd ioreqctl     of the build folder, with their libraries
 #     image_add_modules uio uio_pci_generic  of the kernel package (or paths); loaded in this order
 #     image_add_file FROM TO                 TO is absolute, in the guest
+#     harness_build_module FILE              FILE.c beside this one, as $scratch/FILE.ko
 #     guest_start [QEMU ARGUMENT...] <<'END' what the guest does: sh -eu, as process 2
 #     ...
 #     END
@@ -172,4 +173,23 @@ guest_finish() {
     guest_process=
     grep -q "^$guest_marker" "$console" ||
         die "no '$guest_marker' (QEMU's status is $status); $(tail -n 3 "$scratch/qemu.log")"
+}
+
+# Builds FILE.c of this folder as a module for the guest's kernel: $scratch/FILE.ko. False, and why in
+# $module_reason: its headers cannot be had.
+harness_build_module() {
+    local headers status=0
+    headers=$("$harness_folder/kernel_headers.sh" "$kernel_release" | tail -n 1) || status=$?
+    if [ "$status" -ne 0 ]; then
+        module_reason=${headers#skip: }
+        return 1
+    fi
+    mkdir "$scratch/module"
+    cp "$harness_folder/$1.c" "$scratch/module/"
+    echo "obj-m := $1.o" > "$scratch/module/Makefile"
+    make -C "$headers" "M=$scratch/module" modules > "$scratch/module/log" 2>&1 || {
+        cat "$scratch/module/log"
+        die "$1.c cannot be built for $kernel_release"
+    }
+    strip --strip-debug -o "$scratch/$1.ko" "$scratch/module/$1.ko"
 }

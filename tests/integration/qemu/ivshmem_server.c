@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * A server of QEMU's ivshmem device: deals out a file as shared memory, ids, and an eventfd for each
- * vector of each client.
+ * vector of each side.
  *     ivshmem_server SOCKET FILE VECTORS
- * The first client gets id 0, one that leaves frees its id. Ends with SIGTERM.
+ * The first client is QEMU, id 0. Those after it are id 1, one at a time, with the same eventfds: QEMU 7.2
+ * does not survive peers that come and go. Ends with SIGTERM.
  *
  * Source: QEMU docs/specs/ivshmem-spec.rst, "Client-Server protocol" (facts).
  */
@@ -22,15 +23,14 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define CLIENTS_MAX 8
 #define VECTORS_MAX 16
 
-struct ivshmem_client {
-    int socket; /* -1: none of that id */
-    int vectors[VECTORS_MAX];
-};
+enum { QEMU, PEER, SIDES };
 
-static struct ivshmem_client clients[CLIENTS_MAX];
+static struct side {
+    int socket; /* -1: nobody */
+    int vectors[VECTORS_MAX];
+} sides[SIDES] = {{.socket = -1}, {.socket = -1}};
 static unsigned vector_count;
 
 static void fail(const char *what)
@@ -39,52 +39,48 @@ static void fail(const char *what)
     exit(1);
 }
 
-static void send_number(const struct ivshmem_client *client, int64_t number, int descriptor)
+static void make_vectors(struct side *side)
+{
+    for (unsigned i = 0; i < vector_count; i++)
+        if ((side->vectors[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) < 0)
+            fail("eventfd");
+}
+
+static void send_number(int socket_fd, int64_t number, int descriptor)
 {
     uint64_t bytes = htole64((uint64_t)number);
-    if (client->socket >= 0)
-        (void)!descriptor_send(client->socket, &bytes, sizeof(bytes), descriptor);
+    (void)!descriptor_send(socket_fd, &bytes, sizeof(bytes), descriptor);
 }
 
-static void send_vectors(const struct ivshmem_client *to, int id)
+static void send_vectors(int socket_fd, int id)
 {
     for (unsigned i = 0; i < vector_count; i++)
-        send_number(to, id, clients[id].vectors[i]);
+        send_number(socket_fd, id, sides[id].vectors[i]);
 }
 
-static void welcome(int socket, int memory)
+static void welcome(int socket_fd, int memory)
 {
-    int id = 0;
-    while (id < CLIENTS_MAX && clients[id].socket >= 0)
-        id++;
-    if (id == CLIENTS_MAX) {
-        close(socket);
+    int id = sides[QEMU].socket < 0 ? QEMU : PEER;
+    if (sides[id].socket >= 0) {
+        close(socket_fd);
         return;
     }
-    struct ivshmem_client *client = &clients[id];
-    for (unsigned i = 0; i < vector_count; i++)
-        if ((client->vectors[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) < 0)
-            fail("eventfd");
-    for (int i = 0; i < CLIENTS_MAX; i++)
-        send_vectors(&clients[i], id);
-    client->socket = socket;
-    send_number(client, 0, -1);
-    send_number(client, id, -1);
-    send_number(client, -1, memory);
-    for (int i = 0; i < CLIENTS_MAX; i++)
-        if (i != id && clients[i].socket >= 0)
-            send_vectors(client, i);
-    send_vectors(client, id);
+    sides[id].socket = socket_fd;
+    send_number(socket_fd, 0, -1);
+    send_number(socket_fd, id, -1);
+    send_number(socket_fd, -1, memory);
+    send_vectors(socket_fd, !id);
+    send_vectors(socket_fd, id);
 }
 
+/* The next one finds its eventfds as new. */
 static void part(int id)
 {
-    close(clients[id].socket);
-    clients[id].socket = -1;
+    close(sides[id].socket);
+    sides[id].socket = -1;
+    uint64_t count;
     for (unsigned i = 0; i < vector_count; i++)
-        close(clients[id].vectors[i]);
-    for (int i = 0; i < CLIENTS_MAX; i++)
-        send_number(&clients[i], id, -1);
+        (void)!read(sides[id].vectors[i], &count, sizeof(count));
 }
 
 static int listen_on(const char *path)
@@ -111,15 +107,15 @@ int main(int argc, char **argv)
     int memory = open(argv[2], O_RDWR | O_CLOEXEC);
     if (memory < 0)
         fail(argv[2]);
-    for (int i = 0; i < CLIENTS_MAX; i++)
-        clients[i].socket = -1;
-    struct pollfd entries[CLIENTS_MAX + 1] = {{.fd = listen_on(argv[1]), .events = POLLIN}};
+    make_vectors(&sides[QEMU]);
+    make_vectors(&sides[PEER]);
+    struct pollfd entries[SIDES + 1] = {{.fd = listen_on(argv[1]), .events = POLLIN}};
     for (;;) {
-        for (int i = 0; i < CLIENTS_MAX; i++)
-            entries[i + 1] = (struct pollfd){.fd = clients[i].socket, .events = POLLIN};
-        if (poll(entries, CLIENTS_MAX + 1, -1) < 0)
+        for (int i = 0; i < SIDES; i++)
+            entries[i + 1] = (struct pollfd){.fd = sides[i].socket, .events = POLLIN};
+        if (poll(entries, SIDES + 1, -1) < 0)
             continue;
-        for (int i = 0; i < CLIENTS_MAX; i++)
+        for (int i = 0; i < SIDES; i++)
             if (entries[i + 1].revents) /* clients say nothing: it is the end */
                 part(i);
         if (entries[0].revents) {
