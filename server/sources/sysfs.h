@@ -42,6 +42,7 @@ int sysfs_pci_node(const char *root, const char *address);
 /* The PCI command register in configuration space, open as descriptor. */
 #define PCI_COMMAND_OFFSET       4
 #define PCI_COMMAND_MEMORY       0x2u
+#define PCI_COMMAND_MASTER       0x4u
 #define PCI_COMMAND_INTX_DISABLE 0x400u
 int sysfs_read_pci_command(int config, uint64_t offset, uint16_t *command);
 

@@ -107,7 +107,8 @@ static int uio_open(struct page_source *source, char *reason)
     if (result < 0)
         return result;
     struct sysfs_path path = sysfs_path(source->root, "/dev/%s", state->node);
-    state->descriptor = open(path.text, O_RDWR | O_CLOEXEC);
+    /* NONBLOCK: else io_uring waits for it to become writable, which UIO devices never say they are. */
+    state->descriptor = open(path.text, O_RDWR | O_NONBLOCK | O_CLOEXEC);
     if (state->descriptor < 0)
         return source_fail(-errno, reason, "%s: %s; expected to be root, or in its group",
                            path.text, strerror(errno));

@@ -84,16 +84,17 @@ static bool region_is_mappable(const struct vfio_region_info *region, uint64_t f
     return true;
 }
 
-/* Memory of a device that VFIO has just opened is switched off. */
-static int switch_memory_on(const struct page_source *source, const struct vfio_state *state,
-                            char *reason)
+/* A device that VFIO has just opened answers to nothing, and sends nothing: neither memory accesses nor
+ * messages. */
+static int switch_on(const struct page_source *source, uint16_t bits, char *reason)
 {
+    const struct vfio_state *state = source->state;
     struct vfio_region_info *config;
     int result = region_read(state->device, VFIO_PCI_CONFIG_REGION_INDEX, &config);
     if (result == 0) {
         uint16_t command;
         result = sysfs_read_pci_command(state->device, config->offset, &command);
-        command |= PCI_COMMAND_MEMORY;
+        command |= bits;
         if (result == 0 && pwrite(state->device, &command, sizeof(command),
                                   (off_t)config->offset + PCI_COMMAND_OFFSET) != sizeof(command))
             result = -errno;
@@ -161,7 +162,7 @@ static int vfio_open(struct page_source *source, char *reason)
         return state->device;
     source->node = sysfs_pci_node(source->root, address);
     watch_release(state);
-    return switch_memory_on(source, state, reason);
+    return switch_on(source, PCI_COMMAND_MEMORY, reason);
 }
 
 static int vfio_map(struct page_source *source, char *reason)
@@ -222,8 +223,12 @@ static int vfio_upcall(struct page_source *source, struct upcall *upcall, char *
                                : "%s has no MSI-X vector %u, it has %u of them; expected another "
                                  "vector, or interrupt: intx",
                            place->device, vector, count);
+    /* A message is a write of the device's own; its IOMMU lets no other through. */
+    int result = is_line ? 0 : switch_on(source, PCI_COMMAND_MASTER, reason);
+    if (result < 0)
+        return result;
     state->interrupt = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    int result = state->interrupt < 0 ? -errno : 0;
+    result = state->interrupt < 0 ? -errno : 0;
     if (result == 0)
         result = set_interrupt(state->device, index, VFIO_IRQ_SET_ACTION_TRIGGER, vector,
                                state->interrupt);

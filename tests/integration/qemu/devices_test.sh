@@ -87,7 +87,7 @@ for turn in $(seq 100); do
     ioreqctl --socket /run/none.sock status > /tmp/status 2> /dev/null && break
     sleep 0.1
 done
-sed 's/^/== log: /' /tmp/log
+cat /tmp/log
 say "states $(sed -n 's/^\(zeroes\|unbound\|nothing\|well\) *\([a-z]*\) .*/\1=\2/p' /tmp/status | tr '\n' ' ')"
 kill $daemon
 wait $daemon
@@ -117,7 +117,7 @@ for turn in $(seq 100); do
 done
 echo $bdf > $device/driver/unbind # waits until it is let go
 sleep 0.1
-sed 's/^/== log: /' /tmp/log
+say "taken $(grep -o 'source vfio: .*' /tmp/log)"
 kill $daemon
 wait $daemon
 END
@@ -166,4 +166,6 @@ else
 fi
 run vfio 2 poll notify
 run vfio_waiting 3 poll notify
+guest_expect 'taken .*'
+[[ $said = *'the kernel wants 0000:00:05.0 back: '*'; the VM is stopped, '* ]] || die "$said"
 guest_finish
