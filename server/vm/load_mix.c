@@ -47,9 +47,13 @@ static bool parse_part(const char *text, struct load_part *part, const char **en
     } else if (strncmp(text, "formula:", 8) == 0) {
         part->kind = LOAD_FORMULA;
         range = text + 8;
+    } else if (strncmp(text, "any:", 4) == 0) {
+        part->kind = LOAD_ANY;
+        range = text + 4;
     } else {
-        return refuse(error, error_bytes, text,
-                      "expected scratch:..., ones:... or formula:..., such as " LOAD_DEFAULT_MIX);
+        return refuse(
+            error, error_bytes, text,
+            "expected scratch:..., ones:..., formula:... or any:..., such as " LOAD_DEFAULT_MIX);
     }
     if (!address_range_parse(range, &part->range, end))
         return refuse(error, error_bytes, text,

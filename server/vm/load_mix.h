@@ -11,7 +11,7 @@
  * keep what is written, byte by byte, as a register bank of 8-byte registers does; its range starts
  * at a multiple of 8 and has whole 8-byte units. KIND ones: nothing is there, reads give all-ones.
  * KIND formula: reads only, each of load_formula; all-ones is right, too, and counted apart: the
- * server answered in place of a device that was not to be had.
+ * server answered in place of a device that was not to be had. KIND any: whatever answers is right.
  */
 #ifndef SERVER_VM_LOAD_MIX_H
 #define SERVER_VM_LOAD_MIX_H
@@ -30,6 +30,7 @@ enum load_kind {
     LOAD_SCRATCH,
     LOAD_ONES,
     LOAD_FORMULA,
+    LOAD_ANY,
 };
 
 /* What a read of kind formula gives, of any size: never all-ones. */

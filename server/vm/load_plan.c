@@ -23,7 +23,7 @@ struct load_plan {
     /* Of the access that load_plan_next gave: */
     struct load_unit *unit; /* NULL: another kind than scratch */
     size_t unit_offset;
-    bool has_formula;
+    enum load_kind kind;
 };
 
 static uint64_t random_next(struct load_plan *plan)
@@ -120,7 +120,6 @@ static void choose_scratch(struct load_plan *plan, size_t part_index,
             random_below(plan, LOAD_UNIT_BYTES / access->size_bytes) * access->size_bytes;
     }
     plan->unit = unit;
-    plan->has_formula = false;
     access->address = part->range.first +
                       (index * plan->setup.vcpu_count + plan->setup.vcpu) * LOAD_UNIT_BYTES +
                       plan->unit_offset;
@@ -147,7 +146,6 @@ static void choose_ones(struct load_plan *plan, const struct address_range *rang
     access->address = first + index * size_bytes;
     access->size_bytes = size_bytes;
     plan->unit = NULL;
-    plan->has_formula = false;
 }
 
 void load_plan_next(struct load_plan *plan, struct requester_access *access)
@@ -161,10 +159,9 @@ void load_plan_next(struct load_plan *plan, struct requester_access *access)
         choose_scratch(plan, part_index, access);
     else
         choose_ones(plan, &part->range, access);
-    if (part->kind == LOAD_FORMULA) {
-        plan->has_formula = true;
+    plan->kind = part->kind;
+    if (part->kind == LOAD_FORMULA)
         access->direction = REQUEST_READ;
-    }
     if (access->direction == REQUEST_WRITE)
         access->value = random_next(plan) & request_ones((uint32_t)access->size_bytes);
 }
@@ -183,12 +180,12 @@ bool load_plan_check(struct load_plan *plan, const struct requester_access *acce
         return true;
     }
     *expected = request_ones((uint32_t)access->size_bytes);
-    if (load_plan_is_given_up(plan, access))
+    if (plan->kind == LOAD_ANY || load_plan_is_given_up(plan, access))
         return true;
     if (unit) {
         *expected = 0;
         memcpy(expected, unit->bytes + plan->unit_offset, access->size_bytes);
-    } else if (plan->has_formula) {
+    } else if (plan->kind == LOAD_FORMULA) {
         *expected = load_formula(access->address, (uint32_t)access->size_bytes);
     }
     return access->value == *expected;
@@ -196,5 +193,6 @@ bool load_plan_check(struct load_plan *plan, const struct requester_access *acce
 
 bool load_plan_is_given_up(const struct load_plan *plan, const struct requester_access *access)
 {
-    return plan->has_formula && access->value == request_ones((uint32_t)access->size_bytes);
+    return plan->kind == LOAD_FORMULA &&
+           access->value == request_ones((uint32_t)access->size_bytes);
 }

@@ -16,7 +16,6 @@ import ctypes
 import errno
 import os
 
-DEFAULT_SOCKET = "/run/ioreqd/ioreqd.sock"
 FOREVER = 2**64 - 1
 NO_RANGE = 2**32 - 1
 PORTIO, MMIO, PCICFG, WP = range(4)
@@ -37,6 +36,7 @@ class Request(ctypes.Structure):
         ("type", ctypes.c_uint32),
         ("direction", ctypes.c_uint32),
         ("size_bytes", ctypes.c_uint32),
+        ("resets", ctypes.c_uint32),
     ]
 
 
@@ -76,11 +76,16 @@ _receive = _declare("ioreq_receive", ctypes.c_int, _client, ctypes.POINTER(Reque
                     ctypes.c_uint64, ctypes.c_uint64)
 _descriptor = _declare("ioreq_descriptor", ctypes.c_int, _client)
 _arm = _declare("ioreq_arm", ctypes.c_int, _client)
+_resets = _declare("ioreq_resets", ctypes.c_uint32, _client)
 _answer = _declare("ioreq_answer", ctypes.c_int, _client, ctypes.c_uint64, ctypes.c_uint64)
 _fail = _declare("ioreq_fail", ctypes.c_int, _client, ctypes.c_uint64)
 _error = _declare("ioreq_error", ctypes.c_char_p, _client)
 _close = _declare("ioreq_close", None, _client)
 _destroy = _declare("ioreq_destroy", ctypes.c_int, _client)
+
+
+def _bytes(text):
+    return None if text is None else text.encode()
 
 
 class Client:
@@ -90,17 +95,20 @@ class Client:
         self._handle = handle
 
     @classmethod
-    def register(cls, vm, name, socket=DEFAULT_SOCKET):
-        """Becomes the device of a client that the configuration declares with device: process."""
+    def register(cls, vm=None, name=None, socket=None):
+        """Becomes the device of a client that the configuration declares with device: process.
+
+        None: as ioreqd says it in the environment of a process that it starts.
+        """
         handle = _client()
-        result = _register(socket.encode(), vm.encode(), name.encode(), ctypes.byref(handle))
+        result = _register(_bytes(socket), _bytes(vm), _bytes(name), ctypes.byref(handle))
         return cls._made(result, handle)
 
     @classmethod
-    def create(cls, vm, name, ranges, socket=DEFAULT_SOCKET):
+    def create(cls, vm, name, ranges, socket=None):
         """The same for a client that does not exist yet, with these Ranges."""
         handle, array = _client(), (Range * len(ranges))(*ranges)
-        result = _create(socket.encode(), vm.encode(), name.encode(), array, len(ranges),
+        result = _create(_bytes(socket), _bytes(vm), _bytes(name), array, len(ranges),
                          ctypes.byref(handle))
         return cls._made(result, handle)
 
@@ -160,6 +168,10 @@ class Client:
             return False
         self._check(result)
         return True
+
+    def resets(self):
+        """1 at first, one more with each reset of the VM; Request.resets has it, too."""
+        return _resets(self._open())
 
     def add_range(self, range_):
         self._check(_add_range(self._open(), ctypes.byref(range_)))
