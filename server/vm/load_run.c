@@ -322,14 +322,14 @@ static int load_finish(const struct load_session *session, FILE *report)
     load_print(session, &result, report);
     if (!has_ended_well)
         return command_fail(COMMAND, "%s", session->ending.text);
-    if (session->unanswered_count)
-        command_warn(COMMAND, "%" PRIu32 " accesses were not answered within 2 s of the run's end",
-                     session->unanswered_count);
-    if (!result.has_passed) {
+    if (result.wrong_count) {
         load_explain_wrong_parts(session);
         return command_fail(COMMAND, "%" PRIu64 " wrong answers (again with --seed %" PRIu64 ")",
                             result.wrong_count, session->options->seed);
     }
+    if (!result.has_passed)
+        return command_fail(COMMAND, "%" PRIu32 " accesses were not answered within 2 s of the end",
+                            session->unanswered_count);
     return EXIT_OK;
 }
 

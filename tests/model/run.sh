@@ -76,7 +76,7 @@ channel closes     | -DCLOSES -DREISSUE   | none      | an old incarnation goes 
 channel sleeps     | -DSLEEPS             | none      | sleeps when there is nothing, is woken
 channel dies, ends | -DLIVENESS -DCRASH   | none      | every request is answered
 channel again ends | -DLIVENESS -DCRASH -DREISSUE | none | the same
-channel late ends  | -DLIVENESS -DDEADLINES=4 -DHANG | none | the same
+channel late ends  | -DLIVENESS -DDEADLINES=2 -DHANG -DREQUESTS=1 | none | the same
 channel stale ends | -DLIVENESS -DDEADLINES=2 | none  | the same
 channel sleep ends | -DLIVENESS -DSLEEPS  | none      | the same
 channel mutant 1   | -DCLOSES -DREISSUE   | assertion | memory of the last incarnation, epoch not looked at
