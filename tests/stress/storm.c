@@ -19,14 +19,14 @@
 #define STOP_MAX_MS 60u   /* long enough for a quarantine, now and then */
 #define REST_MAX_US 1500u /* between two acts */
 
-enum act { ACT_KILL, ACT_STOP, ACT_ANEW, ACT_MOVE, ACT_RESET, ACT_COUNT };
+enum act { ACT_KILL, ACT_STOP, ACT_ANEW, ACT_MOVE, ACT_RESET, ACT_SERVER, ACT_COUNT };
 static const struct {
     const char *name;
     uint32_t weight;
 } acts[ACT_COUNT] = {
     [ACT_KILL] = {"kill -9", 64},         [ACT_STOP] = {"SIGSTOP", 10},
     [ACT_ANEW] = {"re-registration", 10}, [ACT_MOVE] = {"range moves", 12},
-    [ACT_RESET] = {"VM resets", 4},
+    [ACT_RESET] = {"VM resets", 4},       [ACT_SERVER] = {"server kills", 4},
 };
 
 struct storm_run {
@@ -59,6 +59,7 @@ void storm_fail(const char *format, ...)
     vfprintf(stderr, format, arguments);
     fputc('\n', stderr);
     va_end(arguments);
+    storm_server_abandon();
     exit(1);
 }
 
@@ -109,7 +110,8 @@ static bool act_anew(const struct storm_device *device)
  * comes back by another. */
 static bool act_move(struct storm_run *run)
 {
-    uint64_t pair = random_below(run, 2);
+    /* What was moved is not, under the next server, and its requests are given up: no strict ones. */
+    uint64_t pair = run->options.kills_server ? 1 : random_below(run, 2);
     const struct storm_device *from = &run->storm.devices[2 * pair], *to = from + 1;
     bool is_back = run->is_moved[pair];
     int result =
@@ -132,6 +134,16 @@ static bool act_reset(struct storm_run *run)
     return true;
 }
 
+/* What was moved by a command is where the configuration has it, under the next one. */
+static bool act_server(struct storm_run *run)
+{
+    if (!run->options.kills_server)
+        return false;
+    storm_server_kill(&run->storm);
+    run->is_moved[0] = run->is_moved[1] = false;
+    return true;
+}
+
 static enum act choose(struct storm_run *run)
 {
     uint32_t all = 0;
@@ -148,11 +160,12 @@ static void act_once(struct storm_run *run)
 {
     enum act act = choose(run);
     struct storm_device *device = &run->storm.devices[random_below(run, STORM_DEVICES)];
-    bool was_done = act == ACT_KILL   ? act_kill(run, device)
-                    : act == ACT_STOP ? act_stop(run, device)
-                    : act == ACT_ANEW ? act_anew(device)
-                    : act == ACT_MOVE ? act_move(run)
-                                      : act_reset(run);
+    bool was_done = act == ACT_KILL     ? act_kill(run, device)
+                    : act == ACT_STOP   ? act_stop(run, device)
+                    : act == ACT_ANEW   ? act_anew(device)
+                    : act == ACT_MOVE   ? act_move(run)
+                    : act == ACT_SERVER ? act_server(run)
+                                        : act_reset(run);
     run->counts[act] += was_done;
     uint64_t now = storm_now_ms();
     for (uint32_t i = 0; i < STORM_DEVICES; i++)
@@ -198,6 +211,18 @@ static void calm_down(struct storm_run *run)
         }
 }
 
+/* Under a new server, too. */
+static void await_registrations(struct storm_run *run)
+{
+    struct storm_figures figures;
+    uint64_t begin = storm_now_ms();
+    do {
+        storm_figures(&run->storm, &figures);
+        storm_sleep_us(5000);
+    } while ((figures.serving < STORM_DEVICES || figures.attached < 2) &&
+             storm_now_ms() - begin < SETTLE_MS);
+}
+
 /* When the connections of before have ended: the least of many looks. */
 static struct storm_figures settled_figures(const struct storm *storm, uint64_t wanted_descriptors)
 {
@@ -220,7 +245,12 @@ static void rage(struct storm_run *run)
         storm_device_start(storm, &storm->devices[i]);
     calm_down(run);
     storm_loads_start(storm);
-    storm_sleep_us(300000);
+    do
+        storm_figures(storm, &run->before);
+    while (run->before.attached < 2);
+    storm_sleep_us(100000);
+    if (act_server(run)) /* a server that took on from another holds more than the first */
+        await_registrations(run);
     run->before = settled_figures(storm, 0);
     run->begin_ms = run->progress_ms = storm_now_ms();
     while (!is_over(run)) {
@@ -229,6 +259,7 @@ static void rage(struct storm_run *run)
         storm_sleep_us(random_below(run, REST_MAX_US));
     }
     calm_down(run);
+    await_registrations(run);
 }
 
 /* ---- the account ------------------------------------------------------------------------- */
@@ -271,12 +302,14 @@ static bool settle_accounts(struct storm_run *run, const struct storm_account *a
     require(&verdict, account->unanswered == 0, "lost requests: %" PRIu64, account->unanswered);
     require(&verdict, account->loads_passed, "the loads' own verdict");
     require(&verdict, after->dropped == 0, "slots answered twice: %" PRIu64, after->dropped);
-    require(&verdict, after->strict_in_place == 0,
+    bool is_counted = !run->options.kills_server;
+    require(&verdict, !is_counted || after->strict_in_place == 0,
             "answers in place of devices without deadline: %" PRIu64, after->strict_in_place);
-    require(&verdict, account->given_up_guest == after->hasty_in_place,
+    require(&verdict, !is_counted || account->given_up_guest == after->hasty_in_place,
             "all-ones seen of devices with a deadline: %" PRIu64 ", given by the server: %" PRIu64,
             account->given_up_guest, after->hasty_in_place);
-    require(&verdict, account->given_up_reset <= after->reset_in_place + run->completed,
+    require(&verdict,
+            !is_counted || account->given_up_reset <= after->reset_in_place + run->completed,
             "the same in the VM that is reset: %" PRIu64 ", of at most %" PRIu64,
             account->given_up_reset, after->reset_in_place + run->completed);
     require(&verdict, after->descriptors <= before->descriptors,
@@ -324,6 +357,7 @@ bool storm_run(const struct storm_options *options)
     run.options = *options;
     run.random = storm->seed = options->seed;
     storm->build = options->build;
+    storm->is_supervised = options->kills_server;
     strcpy(storm->folder, "/tmp/ioreqd-storm-XXXXXX");
     if (!mkdtemp(storm->folder) || chmod(storm->folder, 0755) < 0)
         storm_fail("%s: %s", storm->folder, strerror(errno));

@@ -17,6 +17,8 @@
  *   hasty    a deadline, on_death: fail. Every read gives load_formula or all-ones, and there are
  *            exactly as many all-ones as the server says it gave.
  *   reset    as hasty, of a VM that is reset again and again: at most as many.
+ * With --server-kills the server's figures begin anew with each server, so that all-ones are not
+ * counted against them; and there are no devices of its own, whose registers go with it.
  */
 #ifndef TESTS_STRESS_STORM_H
 #define TESTS_STRESS_STORM_H
@@ -59,7 +61,8 @@ struct storm_load {
 struct storm {
     const char *build; /* where the programs are */
     char folder[64], socket[96], config[96], log[96];
-    pid_t server;
+    pid_t server; /* or its supervisor */
+    bool is_supervised;
     struct storm_load guest, reset; /* the loads on both VMs */
     struct storm_device devices[STORM_DEVICES];
     uint8_t *bank; /* [STORM_BANK_BYTES] */
@@ -75,6 +78,7 @@ struct storm_figures {
     uint64_t handed_on, asked_again; /* to the next incarnation */
     uint64_t late, refused, quarantines; /* must not, but may */
     uint64_t descriptors, mappings, resident_kib;
+    uint32_t attached, serving; /* VMs; devices */
 };
 
 struct storm_account {
@@ -107,8 +111,14 @@ bool storm_device_is_serving(const struct storm_device *device);
 /* ---- storm_server.c ---- */
 
 void storm_server_start(struct storm *storm);
+/* The process that serves: the one that was started, or the supervisor's child; 0: none just now. */
+pid_t storm_server_pid(const struct storm *storm);
+/* kill -9 of the one that serves; returns when the next one does. */
+void storm_server_kill(struct storm *storm);
 /* SIGTERM; false: another exit code than 0. */
 bool storm_server_stop(struct storm *storm);
+/* Before an end out of order: a server whose supervisor dies serves on. */
+void storm_server_abandon(void);
 /* One command, as ioreqctl sends it; the reply's errno, 0 for ok. *number: the digits behind
  * `completed=`; may be NULL. */
 int storm_command(const struct storm *storm, uint64_t *number, const char *format, ...)

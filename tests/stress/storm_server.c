@@ -82,19 +82,64 @@ static void write_config(const struct storm *storm)
         storm_fail("%s: %s", storm->config, strerror(errno));
 }
 
+static const struct storm *started; /* NULL: no server runs */
+
+void storm_server_abandon(void)
+{
+    pid_t pid = started ? storm_server_pid(started) : 0;
+    if (pid <= 0)
+        return;
+    kill(started->server, SIGKILL); /* first, or it starts another */
+    kill(pid, SIGKILL);
+}
+
+/* Another one than `old` serves. */
+static void wait_until_ready(const struct storm *storm, pid_t old)
+{
+    uint64_t begin = storm_now_ms();
+    while (storm_server_pid(storm) == old || storm_server_pid(storm) == 0 ||
+           storm_command(storm, NULL, "status") != 0) {
+        if (waitpid(storm->server, NULL, WNOHANG) != 0 || storm_now_ms() - begin > READY_MS)
+            storm_fail("ioreqd did not start; its log: %s", storm->log);
+        storm_sleep_us(2000);
+    }
+}
+
 void storm_server_start(struct storm *storm)
 {
     char out[PATH_BYTES], program[PATH_BYTES];
-    const char *const arguments[] = {program, "--config", storm->config, NULL};
+    const char *const arguments[] = {program, "--config", storm->config,
+                                     storm->is_supervised ? "--supervise" : NULL, NULL};
     snprintf(program, sizeof(program), "%s/ioreqd", storm->build);
     snprintf(out, sizeof(out), "%s/out", storm->folder);
     write_config(storm);
     storm->server = spawn(arguments, out, storm->log);
-    for (uint64_t begin = storm_now_ms(); storm_command(storm, NULL, "status") != 0;) {
-        if (waitpid(storm->server, NULL, WNOHANG) != 0 || storm_now_ms() - begin > READY_MS)
-            storm_fail("ioreqd did not start; its log: %s", storm->log);
-        storm_sleep_us(5000);
-    }
+    started = storm;
+    wait_until_ready(storm, 0);
+}
+
+pid_t storm_server_pid(const struct storm *storm)
+{
+    char path[96];
+    int pid = 0;
+    if (!storm->is_supervised)
+        return storm->server;
+    snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)storm->server,
+             (int)storm->server);
+    FILE *file = fopen(path, "re");
+    if (file && fscanf(file, "%d", &pid) != 1)
+        pid = 0;
+    if (file)
+        fclose(file);
+    return pid;
+}
+
+void storm_server_kill(struct storm *storm)
+{
+    pid_t old = storm_server_pid(storm);
+    if (old <= 0 || kill(old, SIGKILL) < 0)
+        storm_fail("no server to kill: %s", strerror(errno));
+    wait_until_ready(storm, old);
 }
 
 bool storm_server_stop(struct storm *storm)
@@ -104,6 +149,7 @@ bool storm_server_stop(struct storm *storm)
     while (waitpid(storm->server, &status, 0) < 0)
         ;
     storm->server = 0;
+    started = NULL;
     return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
@@ -215,6 +261,8 @@ static void add_client(const struct storm *storm, const json_t *client,
         *(device->kind == STORM_STRICT  ? &figures->strict_in_place
           : device->kind == STORM_HASTY ? &figures->hasty_in_place
                                         : &figures->reset_in_place) += in_place;
+        figures->serving +=
+            strcmp(json_string_value(json_object_get(process, "state")), "serving") == 0;
         figures->late += late;
         figures->refused += number_of(process, "refused");
         figures->quarantines += number_of(process, "quarantines");
@@ -228,13 +276,14 @@ void storm_figures(const struct storm *storm, struct storm_figures *figures)
     json_t *root = read_status(storm), *each;
     size_t index;
     *figures = (struct storm_figures){
-        .descriptors = count_entries(storm->server, "fd"),
-        .mappings = count_mappings(storm->server),
-        .resident_kib = read_resident_kib(storm->server),
+        .descriptors = count_entries(storm_server_pid(storm), "fd"),
+        .mappings = count_mappings(storm_server_pid(storm)),
+        .resident_kib = read_resident_kib(storm_server_pid(storm)),
     };
     json_array_foreach(json_object_get(root, "vms"), index, each)
     {
         const json_t *counters = json_object_get(each, "counters");
+        figures->attached += json_is_true(json_object_get(each, "attached"));
         figures->dropped += number_of(counters, "dropped");
         if (strcmp(json_string_value(json_object_get(each, "name")), "again") == 0)
             figures->reset_in_place += number_of(counters, "cleared");
@@ -264,8 +313,10 @@ static void load_start(const struct storm *storm, struct storm_load *load, const
 void storm_loads_start(struct storm *storm)
 {
     load_start(storm, &storm->guest, "guest",
-               "scratch:mmio:0xfe000000-0xfe000fff=1,scratch:mmio:0xfe100000-0xfe101fff=4,"
-               "formula:mmio:0xfe110000-0xfe111fff=3",
+               storm->is_supervised
+                   ? "scratch:mmio:0xfe100000-0xfe101fff=4,formula:mmio:0xfe110000-0xfe111fff=3"
+                   : "scratch:mmio:0xfe000000-0xfe000fff=1,scratch:mmio:0xfe100000-0xfe101fff=4,"
+                     "formula:mmio:0xfe110000-0xfe111fff=3",
                NULL);
     load_start(storm, &storm->reset, "again", "formula:mmio:0xfe110000-0xfe111fff=1", RESET_RATE);
 }
