@@ -29,7 +29,7 @@ done
 [ ${#presets[@]} -gt 0 ] || presets=(release asan tsan fuzz)
 
 echo "== Packages: installing what is missing"
-./server/prerequisites.sh libcmocka-dev seabios clang-14 libclang-rt-14-dev git spin g++ relacy-dev valgrind
+./server/prerequisites.sh libcmocka-dev seabios clang-14 libclang-rt-14-dev git spin g++ relacy-dev valgrind mandoc python3
 ./tests/integration/qemu/prepare.sh || true # without it those tests skip, and say why
 
 passed=0 failed=0 skipped=0
