@@ -42,35 +42,50 @@ struct process_policy {
 };
 
 /* What of a client must be known to the server after this one, one word so that it is never half: the
- * epoch of its last incarnation, whether somebody served or was awaited, and what fits both. It lies
- * where it outlives this process (server/journal.h). */
+ * epoch of its last incarnation; by how much that is more than the one by which the same process was known
+ * to an earlier server, 0: it was not; whether somebody served or was awaited; and, on top, what fits
+ * all that. It lies where it outlives this process (server/journal.h). */
 struct process_kept {
     _Atomic uint64_t word;
 };
 
-#define PROCESS_KEPT_SERVED 0x4a57u
-#define PROCESS_KEPT_ABSENT 0x91c3u
+struct process_kept_words {
+    uint32_t epoch;
+    uint32_t from_epoch; /* 0: none. A process that never heard of epoch still calls itself that. */
+    bool is_served;
+};
+
+#define PROCESS_KEPT_SERVED 0x4au
+#define PROCESS_KEPT_ABSENT 0x91u
+
+static inline uint64_t process_kept_check(uint64_t low)
+{
+    uint64_t mixed = (low ^ 0x5bd1e995u) * 0x9e3779b97f4a7c15u;
+    return mixed >> 48;
+}
 
 /* Relaxed: read after the end of whoever wrote it. */
-static inline void process_kept_set(struct process_kept *kept, uint32_t epoch, bool is_served)
+static inline void process_kept_set(struct process_kept *kept, struct process_kept_words words)
 {
-    uint64_t mark = is_served ? PROCESS_KEPT_SERVED : PROCESS_KEPT_ABSENT;
-    uint64_t fold = (epoch ^ epoch >> 16) & 0xffff;
-    atomic_store_explicit(&kept->word, (mark ^ fold) << 48 | mark << 32 | epoch,
-                          memory_order_relaxed);
+    uint32_t steps = words.from_epoch ? words.epoch - words.from_epoch : 0;
+    uint64_t mark = words.is_served ? PROCESS_KEPT_SERVED : PROCESS_KEPT_ABSENT;
+    uint64_t low = (uint64_t)(steps > 255 ? 0 : steps) << 40 | mark << 32 | words.epoch;
+    atomic_store_explicit(&kept->word, process_kept_check(low) << 48 | low, memory_order_relaxed);
 }
 
 /* False: it is damaged, and nothing was stored. */
-static inline bool process_kept_get(const struct process_kept *kept, uint32_t *epoch,
-                                    bool *is_served)
+static inline bool process_kept_get(const struct process_kept *kept,
+                                    struct process_kept_words *words)
 {
     uint64_t word = atomic_load_explicit(&kept->word, memory_order_relaxed);
-    uint32_t found = (uint32_t)word, mark = word >> 32 & 0xffff;
+    uint64_t low = word & 0xffffffffffffu;
+    uint32_t mark = low >> 32 & 0xff, steps = low >> 40 & 0xff;
     if ((mark != PROCESS_KEPT_SERVED && mark != PROCESS_KEPT_ABSENT) ||
-        word >> 48 != (mark ^ ((found ^ found >> 16) & 0xffff)))
+        word >> 48 != process_kept_check(low))
         return false;
-    *epoch = found;
-    *is_served = mark == PROCESS_KEPT_SERVED;
+    words->epoch = (uint32_t)low;
+    words->from_epoch = steps ? words->epoch - steps : 0;
+    words->is_served = mark == PROCESS_KEPT_SERVED;
     return true;
 }
 
@@ -106,9 +121,10 @@ struct process_port {
     struct process_hold holds[PROCESS_SLOTS];
     struct process_kept *kept; /* NULL: nobody keeps it */
     uint32_t owner;            /* its number there; 0: none */
-    uint32_t
-        adopted_epoch;    /* of the incarnation that served when an earlier server died; 0: none */
-    uint64_t grace_until; /* ticks; until then requests wait for it, whatever their deadline */
+    uint32_t adopted_epoch; /* of who served when an earlier server died; 0: nobody did */
+    uint32_t adopted_from;  /* what that one calls itself, if it never heard of that epoch; 0 */
+    uint32_t from_epoch;    /* the same of the one that serves */
+    uint64_t grace_until;   /* ticks; until then requests wait for it, whatever their deadline */
     struct process_last last[PROCESS_LAST_CELLS];
 
     /* Relaxed, all: figures, and nobody orders anything by the state. */

@@ -27,7 +27,11 @@ static void set_state(struct process_port *port, enum process_state state, uint3
 {
     atomic_store_explicit(&port->state, state, memory_order_relaxed);
     if (port->kept)
-        process_kept_set(port->kept, epoch, state == PROCESS_SERVING || state == PROCESS_AWAITED);
+        process_kept_set(port->kept,
+                         (struct process_kept_words){.epoch = epoch,
+                                                     .from_epoch = port->from_epoch,
+                                                     .is_served = state == PROCESS_SERVING ||
+                                                                  state == PROCESS_AWAITED});
 }
 
 /* Where the request of a hold is now, for whoever comes after us. */
@@ -291,10 +295,22 @@ void process_miss(struct page *page, struct client *client, uint32_t slot_index)
 
 /* A request that was with the process when an earlier server died: true if it goes on with it.
  * Numbers wrap; no more than a ring full of them is ever in flight. */
-static bool is_still_there(const struct process_hold *hold, struct process_resume resume)
+static bool is_still_there(const struct process_port *port, const struct process_hold *hold,
+                           struct process_resume resume)
 {
-    return hold->place == SLOT_PLACE_TAKEN ||
-           (hold->place == SLOT_PLACE_SENT && (int32_t)((uint32_t)hold->number - resume.taken) < 0);
+    if (hold->place == SLOT_PLACE_TAKEN)
+        return true;
+    /* It never heard of the channel that the request lies in. */
+    if (resume.epoch != port->adopted_epoch)
+        return false;
+    return (int32_t)((uint32_t)hold->number - resume.taken) < 0;
+}
+
+/* True: the process that an earlier server knew. */
+static bool is_known(const struct process_port *port, struct process_resume resume)
+{
+    return resume.epoch && port->adopted_epoch &&
+           (resume.epoch == port->adopted_epoch || resume.epoch == port->adopted_from);
 }
 
 /* What an earlier server left with a process that is still there, or with one that died meanwhile, is
@@ -303,12 +319,12 @@ static bool is_still_there(const struct process_hold *hold, struct process_resum
 static void sort_adopted(struct page *page, struct client *client, struct process_resume resume)
 {
     struct process_port *port = client->process;
-    bool is_resumed = resume.epoch == port->adopted_epoch;
+    bool is_resumed = is_known(port, resume);
     for (uint32_t i = 0; i < SLOT_COUNT; i++) {
         if (!(port->held >> i & 1) || port->holds[i].place == SLOT_PLACE_WAITS)
             continue;
         bool was_sent = is_in_flight(page, &port->holds[i], i);
-        if (was_sent && is_resumed && is_still_there(&port->holds[i], resume)) {
+        if (was_sent && is_resumed && is_still_there(port, &port->holds[i], resume)) {
             note_place(page, port, i, SLOT_PLACE_TAKEN, 0);
         } else if (was_sent && !is_resumed && !port->policy.reissues) {
             counter_add(&port->failed, give_up(page, client, i)); /* it may have been taken */
@@ -328,7 +344,7 @@ bool process_attach(struct page *page, struct client *client, struct channel *ch
 {
     struct process_port *port = client->process;
     uint32_t adopted_epoch = port->adopted_epoch;
-    bool is_resumed = adopted_epoch && resume.epoch == adopted_epoch;
+    bool is_resumed = is_known(port, resume);
     port->channel = channel;
     port->notifier_port = notifier_port;
     port->wake_signal = wake_signal;
@@ -337,6 +353,7 @@ bool process_attach(struct page *page, struct client *client, struct channel *ch
     atomic_store_explicit(&port->verdict, 0, memory_order_relaxed);
     if (adopted_epoch)
         sort_adopted(page, client, resume);
+    port->from_epoch = is_resumed ? resume.epoch : 0;
     set_state(port, PROCESS_SERVING, channel->epoch);
     for (uint32_t i = 0; i < SLOT_COUNT; i++) {
         if (!(port->held >> i & 1))
@@ -407,12 +424,16 @@ void process_detach(struct page *page, struct client *client, bool is_final)
 
 /* ---- after an earlier server -------------------------------------------------------------- */
 
-void process_adopt(struct client *client, uint32_t epoch, uint64_t grace_until)
+void process_adopt(struct client *client, uint64_t grace_until)
 {
     struct process_port *port = client->process;
-    port->adopted_epoch = epoch;
+    struct process_kept_words words;
+    if (!process_kept_get(port->kept, &words) || !words.is_served)
+        return;
+    port->adopted_epoch = words.epoch;
+    port->adopted_from = port->from_epoch = words.from_epoch;
     port->grace_until = grace_until;
-    set_state(port, PROCESS_AWAITED, epoch);
+    set_state(port, PROCESS_AWAITED, words.epoch);
 }
 
 void process_adopt_hold(struct page *page, struct client *client, const struct request *request,

@@ -64,9 +64,9 @@ bool process_attach(struct page *page, struct client *client, struct channel *ch
                     struct notifier_port *notifier_port, uint32_t wake_signal,
                     struct process_resume resume);
 
-/* Before the page is swept: the client was served by incarnation `epoch` when an earlier server died,
- * which is awaited until the ticks of grace_until, and by then as after any death. */
-void process_adopt(struct client *client, uint32_t epoch, uint64_t grace_until);
+/* Before the page is swept: if the client was served when an earlier server died, as port->kept tells, that
+ * process is awaited until the ticks of grace_until, and from then on as after any death. */
+void process_adopt(struct client *client, uint64_t grace_until);
 
 /* A request of the page that was in flight with that incarnation; its record is open with ticket. */
 void process_adopt_hold(struct page *page, struct client *client, const struct request *request,

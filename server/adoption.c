@@ -82,16 +82,14 @@ void adoption_place_client(struct vm_client *client)
 {
     struct journal *journal = client->vm->topology->journal;
     struct process_port *port = client->client.process;
-    uint32_t epoch;
-    bool is_served;
+    struct process_kept_words words;
     if (!journal)
         return;
     port->kept = journal_add_process(journal, client->vm->name, client->client.name, &port->owner);
-    if (!port->kept || !process_kept_get(port->kept, &epoch, &is_served) || epoch == 0)
+    if (!port->kept || !process_kept_get(port->kept, &words) || words.epoch == 0)
         return;
-    client->epoch = epoch;
-    if (is_served)
-        process_adopt(&client->client, epoch, ticks_now() + ticks_from_ns(ADOPTION_PROCESS_NS));
+    client->epoch = words.epoch;
+    process_adopt(&client->client, ticks_now() + ticks_from_ns(ADOPTION_PROCESS_NS));
 }
 
 void adoption_forget_client(struct vm_client *client)

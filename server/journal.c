@@ -203,10 +203,8 @@ static const char *check_processes(const struct journal_first *first)
     for (uint32_t i = 0; i < OWNERS_MAX; i++) {
         const struct journal_process *process = &first->processes[i];
         uint64_t check = atomic_load_explicit(&process->check, memory_order_relaxed);
-        uint32_t epoch;
-        bool is_served;
-        if (check && (check != process_sum(process) ||
-                      !process_kept_get(&process->kept, &epoch, &is_served)))
+        struct process_kept_words words;
+        if (check && (check != process_sum(process) || !process_kept_get(&process->kept, &words)))
             return "what it says of a client is damaged";
     }
     return NULL;
@@ -346,7 +344,7 @@ struct process_kept *journal_add_process(struct journal *journal, const char *vm
     memset(unused->vm, 0, sizeof(unused->vm) + sizeof(unused->client));
     snprintf(unused->vm, sizeof(unused->vm), "%s", vm);
     snprintf(unused->client, sizeof(unused->client), "%s", client);
-    process_kept_set(&unused->kept, 0, false);
+    process_kept_set(&unused->kept, (struct process_kept_words){0});
     /* Release: as of a VM. */
     atomic_store_explicit(&unused->check, process_sum(unused), memory_order_release);
     *owner = (uint32_t)(unused - journal->first->processes) + 1;

@@ -33,7 +33,8 @@ static int setup(void **state)
     assert_int_equal(journal_create(&journal), 0);
     kept = journal_add_vm(journal, "guest", 4, MEMORY_ANY_NODE);
     assert_non_null(kept);
-    process_kept_set(journal_add_process(journal, "guest", "disk", &owner), 5, true);
+    process_kept_set(journal_add_process(journal, "guest", "disk", &owner),
+                     (struct process_kept_words){.epoch = 5, .from_epoch = 3, .is_served = true});
     assert_int_equal(owner, 1);
     slot_record_hand(&kept->records[2], SLOT_PLACE_SENT, owner);
     slot_record_open(&kept->records[2]);
@@ -185,13 +186,14 @@ static void a_sound_one_gives_back_what_was_put_in(void **state)
     journal_read_vm(found, &pid, &is_paused);
     assert_int_equal(pid, 77);
     assert_true(is_paused);
-    uint32_t owner, epoch;
-    bool is_served;
+    struct process_kept_words words;
+    uint32_t owner;
     assert_true(
         process_kept_get(journal_add_process(opened, "guest", "disk", &owner), &epoch, &is_served));
     assert_int_equal(owner, 1);
-    assert_int_equal(epoch, 5);
-    assert_true(is_served);
+    assert_int_equal(words.epoch, 5);
+    assert_int_equal(words.from_epoch, 3);
+    assert_true(words.is_served);
     assert_non_null(journal_add_process(opened, "guest", "other", &owner));
     assert_int_equal(owner, 2);
     journal_close(opened);

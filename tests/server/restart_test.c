@@ -145,7 +145,7 @@ static int teardown(void **state)
         waitpid(counter_pid, NULL, 0);
         counter_pid = 0;
     }
-    if (result != 0) {
+    if (result != 0 || getenv("IOREQ_SHOW")) {
         char command[128];
         snprintf(command, sizeof(command), "cat %s >&2", ioreqd.err);
         if (system(command) != 0)
@@ -183,7 +183,7 @@ static void *run_vcpu(void *argument)
     while (!atomic_load(&vcpu->must_end) && vcpu->result == 0) {
         uint64_t value = read_at(vcpu, COUNTERS + 8 * vcpu->index);
         if (vcpu->result == 0)
-            vcpu->wrong += value != ++vcpu->reads;
+            if (value != ++vcpu->reads) { vcpu->wrong++; if (getenv("IOREQ_SHOW")) fprintf(stderr, "DBG vcpu %u got %llx expected %llu server %d\n", vcpu->index, (unsigned long long)value, (unsigned long long)vcpu->reads, server_pid()); vcpu->reads = value; }
         value = read_at(vcpu, NOBODY);
         if (vcpu->result == 0)
             vcpu->not_ones += value != UINT64_MAX;
