@@ -157,10 +157,10 @@ static inline bool slot_complete(struct acrn_io_request *slot, bool is_read, uin
 }
 
 /* On a page with a kernel driver: it made the slot PROCESSING, for us and not for a client in the kernel.
- * Acquire: pairs with the driver's release of PROCESSING, which comes after kernel_handled. */
+ * slot_state's acquire pairs with the driver's release of PROCESSING, which comes after kernel_handled. */
 static inline bool slot_is_offered(const struct acrn_io_request *slot)
 {
-    return __atomic_load_n(&slot->processed, __ATOMIC_ACQUIRE) == SLOT_PROCESSING &&
+    return slot_state(slot) == SLOT_PROCESSING &&
            __atomic_load_n(&slot->kernel_handled, __ATOMIC_RELAXED) == 0;
 }
 

@@ -145,19 +145,24 @@ static inline bool slot_record_win(struct slot_record *record, uint64_t ticket)
                                                    memory_order_acquire, memory_order_relaxed);
 }
 
-/* The winner or holder, once the answer is in the slot, where a driver is yet to be told. Release: pairs
- * with slot_record_word in page_driver_is_due. */
-static inline void slot_record_finish(struct slot_record *record, uint64_t ticket)
+/* Release: pairs with slot_record_is_idle, or with slot_record_word in page_driver_is_due. */
+static inline void slot_record_leave(struct slot_record *record, uint64_t ticket,
+                                     enum slot_phase phase)
 {
-    uint64_t finishing = (ticket & ~(uint64_t)SLOT_PHASE_MASK) | SLOT_PHASE_FINISHING;
-    atomic_store_explicit(&record->word, finishing, memory_order_release);
+    uint64_t left = (ticket & ~(uint64_t)SLOT_PHASE_MASK) | phase;
+    atomic_store_explicit(&record->word, left, memory_order_release);
 }
 
-/* The winner or holder, after its last store to the slot. Release: pairs with slot_record_is_idle. */
+/* The winner or holder, once the answer is in the slot, where a driver is yet to be told. */
+static inline void slot_record_finish(struct slot_record *record, uint64_t ticket)
+{
+    slot_record_leave(record, ticket, SLOT_PHASE_FINISHING);
+}
+
+/* The winner or holder, after its last store to the slot. */
 static inline void slot_record_close(struct slot_record *record, uint64_t ticket)
 {
-    uint64_t idle = (ticket & ~(uint64_t)SLOT_PHASE_MASK) | SLOT_PHASE_IDLE;
-    atomic_store_explicit(&record->word, idle, memory_order_release);
+    slot_record_leave(record, ticket, SLOT_PHASE_IDLE);
 }
 
 /* ---- what a successor of this process needs ---------------------------------------------- */
