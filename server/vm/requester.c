@@ -148,9 +148,8 @@ static int requester_show_page(struct requester *requester)
     int result = wire_send_line_with(fd, requester->page_fd, "attach %s", requester->vm_name);
     if (result == 0)
         result = wire_receive_line(fd, line, sizeof(line), NULL);
-    if (getenv("IOREQ_SHOW") && result != 0) fprintf(stderr, "DBG show page: %d\n", result);
     if (result == 0 && wire_parse_reply(line, &text) != 0)
-        { result = -EPROTO; if (getenv("IOREQ_SHOW")) fprintf(stderr, "DBG show page: %s\n", line); }
+        result = -EPROTO;
     if (result != 0) {
         close(fd);
         return result;

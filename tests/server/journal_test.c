@@ -186,10 +186,10 @@ static void a_sound_one_gives_back_what_was_put_in(void **state)
     journal_read_vm(found, &pid, &is_paused);
     assert_int_equal(pid, 77);
     assert_true(is_paused);
-    struct process_kept_words words;
+    struct process_kept_words words = {0};
     uint32_t owner;
     assert_true(
-        process_kept_get(journal_add_process(opened, "guest", "disk", &owner), &epoch, &is_served));
+        process_kept_get(journal_add_process(opened, "guest", "disk", &owner), &words));
     assert_int_equal(owner, 1);
     assert_int_equal(words.epoch, 5);
     assert_int_equal(words.from_epoch, 3);

@@ -6,8 +6,6 @@
 
 #include <dirent.h>
 #include <pthread.h>
-#include <sys/ptrace.h>
-#include <sys/user.h>
 
 #define COUNTERS 0xfe100000ull /* each read of a word gives one more than the last */
 #define PATIENT  0xfe200000ull /* no deadline; what a dead process took fails */
@@ -183,7 +181,7 @@ static void *run_vcpu(void *argument)
     while (!atomic_load(&vcpu->must_end) && vcpu->result == 0) {
         uint64_t value = read_at(vcpu, COUNTERS + 8 * vcpu->index);
         if (vcpu->result == 0)
-            if (value != ++vcpu->reads) { vcpu->wrong++; if (getenv("IOREQ_SHOW")) fprintf(stderr, "DBG vcpu %u got %llx expected %llu server %d\n", vcpu->index, (unsigned long long)value, (unsigned long long)vcpu->reads, server_pid()); vcpu->reads = value; }
+            vcpu->wrong += value != ++vcpu->reads;
         value = read_at(vcpu, NOBODY);
         if (vcpu->result == 0)
             vcpu->not_ones += value != UINT64_MAX;
@@ -404,43 +402,12 @@ static void row_45_a_refused_journal_costs_ones_and_no_more(void **state)
 
 /* ---- row 43 ------------------------------------------------------------------------------- */
 
-/* The thread called "rt" of that process; 0: none. */
-static pid_t poller_thread_of(pid_t pid)
+static void preload_shim(struct daemon *daemon)
 {
-    char path[128], name[32] = "";
-    snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
-    DIR *folder = opendir(path);
-    struct dirent *entry;
-    pid_t found = 0;
-    while (folder && !found && (entry = readdir(folder))) {
-        snprintf(path, sizeof(path), "/proc/%d/task/%.16s/comm", (int)pid, entry->d_name);
-        FILE *file = fopen(path, "re");
-        if (file && fscanf(file, "%31s", name) == 1 && strcmp(name, "rt") == 0)
-            found = atoi(entry->d_name);
-        if (file)
-            fclose(file);
-    }
-    if (folder)
-        closedir(folder);
-    return found;
-}
-
-/* As a device of bad manners would: getpid(2), on the poller. */
-static bool make_system_call(pid_t thread)
-{
-    struct user_regs_struct registers;
-    if (ptrace(PTRACE_SEIZE, thread, NULL, NULL) < 0)
-        return false;
-    ptrace(PTRACE_INTERRUPT, thread, NULL, NULL);
-    waitpid(thread, NULL, __WALL);
-    ptrace(PTRACE_GETREGS, thread, NULL, &registers);
-    long code = ptrace(PTRACE_PEEKTEXT, thread, (void *)registers.rip, NULL);
-    ptrace(PTRACE_POKETEXT, thread, (void *)registers.rip, (void *)((code & ~0xffffl) | 0x050f));
-    registers.rax = 39; /* getpid */
-    registers.orig_rax = (unsigned long long)-1;
-    ptrace(PTRACE_SETREGS, thread, NULL, &registers);
-    ptrace(PTRACE_DETACH, thread, NULL, NULL);
-    return true;
+    char path[128];
+    snprintf(path, sizeof(path), "%s/once", daemon->folder);
+    setenv("IOREQ_SHIM_ONCE", path, 1);
+    setenv("LD_PRELOAD", BINARY_DIR "/tests/libsystem_call_shim.so", 1);
 }
 
 static void row_43_a_poller_that_makes_a_system_call_is_replaced(void **state)
@@ -450,22 +417,22 @@ static void row_43_a_poller_that_makes_a_system_call_is_replaced(void **state)
         print_message("skip: under sanitizers there is no sandbox\n");
         skip();
     }
+    char path[128];
     struct vcpu vcpus[VCPUS];
-    pid_t old = server_pid();
+    assert_int_equal(daemon_stop(&ioreqd), 0);
+    snprintf(path, sizeof(path), "%s/once", ioreqd.folder);
+    daemon_write(path, "");
+    ioreqd.prepare = preload_shim;
+    start_supervised();
     start_counters();
     struct requester *requester = daemon_attach(&ioreqd, "guest");
     start_guest(vcpus, requester);
-    pause_us(20000);
-    if (!make_system_call(poller_thread_of(old))) {
-        print_message("skip: ptrace is not allowed here\n");
-        end_guest(vcpus);
-        skip();
-    }
-    wait_for_another(old);
+    while (!daemon_file_has(ioreqd.err, "a poller made a system call; it is started again"))
+        daemon_pause();
+    wait_for_another(0);
     pause_us(20000);
     end_guest(vcpus);
     requester_detach(requester);
-    assert_true(daemon_file_has(ioreqd.err, "a poller made a system call; it is started again"));
 }
 
 /* ---- the supervisor itself ---------------------------------------------------------------- */
