@@ -73,6 +73,15 @@ static void release(struct slot_record *record)
         slot_record_close(record, word);
 }
 
+/* Once too often does no harm. */
+static void tell(struct page *page, uint32_t slot_index)
+{
+    struct slot_copy copy;
+    slot_copy_out(&page->slots[slot_index], &copy);
+    if (copy.completion_polling == 0)
+        page_notify_later(&page->notify, slot_index);
+}
+
 static void answer_ones(struct page *page, uint32_t slot_index)
 {
     /* The size cannot be believed, and the requester takes its own of 64 bits. */
@@ -101,9 +110,11 @@ static void adopt_processing(struct page *page, uint32_t slot_index, bool is_bel
     uint64_t word = slot_record_word(record);
     if (!is_believed || !record_is_sound(record)) {
         answer_ones(page, slot_index);
+        tell(page, slot_index);
         adoption->ones++;
     } else if (answer_is_known(record, word)) {
         slot_complete(&page->slots[slot_index], record->is_read, record->type, record->answer);
+        tell(page, slot_index);
         adoption->answered++;
     } else if (is_elsewhere(record, word)) {
         /* Who had won it wrote nothing. Its ticket is the word while IN_FLIGHT, as it was. */
@@ -133,6 +144,8 @@ void page_adopt(struct page *page, struct acrn_io_request *slots, bool is_believ
             continue;
         }
         adoption->pending += i < page->vcpu_count && state == SLOT_PENDING;
+        if (i < page->vcpu_count && state == SLOT_COMPLETE)
+            tell(page, i); /* whoever completed it may have died before it did */
         release(&page->records[i]);
     }
     if (!pci_address_is_sound(page->kept))

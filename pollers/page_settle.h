@@ -34,6 +34,15 @@ static inline bool page_answer(struct page *page, uint32_t slot_index, uint64_t 
 static inline bool page_settle_inline(struct page *page, uint32_t slot_index, uint64_t ticket,
                                       uint64_t value)
 {
+    return slot_record_win(&page->records[slot_index], ticket) &&
+           page_answer(page, slot_index, ticket, value, false);
+}
+
+/* The same for an answer that must not be asked for again: if we die in the middle, the next server
+ * finds it. */
+static inline bool page_settle_noted(struct page *page, uint32_t slot_index, uint64_t ticket,
+                                     uint64_t value)
+{
     struct slot_record *record = &page->records[slot_index];
     if (!slot_record_win(record, ticket))
         return false;

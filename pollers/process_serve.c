@@ -91,7 +91,7 @@ static bool give_up(struct page *page, struct client *client, uint32_t slot_inde
     port->held &= ~(1u << slot_index);
     if (!is_in_flight(page, hold, slot_index))
         return false;
-    page_settle_inline(page, slot_index, hold->ticket, late_value(port, &hold->request));
+    page_settle_noted(page, slot_index, hold->ticket, late_value(port, &hold->request));
     uint64_t now = ticks_now(), since = hold->request.arrival_ticks;
     histogram_record(client->latency, now > since ? now - since : 0);
     return true;
@@ -168,7 +168,7 @@ void process_hand_over(struct page *page, struct client *client, const struct in
     uint32_t slot_index = request->vcpu, state = state_of(port);
     if ((state != PROCESS_SERVING && state != PROCESS_AWAITED) || is_far_behind(port)) {
         counter_add(&port->unserved, 1);
-        page_settle_inline(page, slot_index, entry->ticket, late_value(port, request));
+        page_settle_noted(page, slot_index, entry->ticket, late_value(port, request));
         return;
     }
     /* What is held of this slot was settled by a clear or a detach, and may still be answered. */
@@ -221,7 +221,7 @@ static void take_answer(struct page *page, struct client *client,
         counter_add(&port->refused, 1);
         return;
     }
-    page_settle_inline(page, slot_index, hold->ticket, value);
+    page_settle_noted(page, slot_index, hold->ticket, value);
     page->timed &= ~(1u << slot_index);
     uint64_t now = ticks_now(), since = hold->request.arrival_ticks;
     histogram_record(client->latency, now > since ? now - since : 0);

@@ -19,7 +19,7 @@
 
 /* How long a requester has to come back before its VM is let go, and a process before its requests are
  * those of a dead one. */
-#define ADOPTION_REQUESTER_NS 10000000000ull
+#define ADOPTION_REQUESTER_NS 30000000000ull
 #define ADOPTION_YIELDS_NS    2000000000ull /* to another requester, that is */
 #define ADOPTION_PROCESS_NS   1000000000ull
 

@@ -20,7 +20,7 @@
 #define NAME_MAX_BYTES       15u
 #define SPINS_A_CLOCK        64u            /* between two looks at the clock */
 #define LOOKS_A_CONNECTION   (1u << 16)     /* looks for a request between two at the connection */
-#define RETURN_NS            10000000000ull /* until a next server must be there */
+#define RETURN_NS            30000000000ull /* until a next server must be there */
 #define RETURN_PAUSE_NS      1000000ull     /* between two attempts, first and at most */
 #define RETURN_PAUSE_MOST_NS 32000000ull
 #define NANOSECONDS_A_SECOND 1000000000ull
@@ -136,7 +136,8 @@ EXPORT int ioreq_register(const char *socket_path, const char *vm, const char *n
     int descriptors[SESSION_DESCRIPTORS];
     snprintf(line, sizeof(line), "client-register %s %s", vm, name);
     char reply[SESSION_REPLY_BYTES];
-    int connection = session_open_reply(socket_path, line, descriptors, reply, last_error);
+    int connection = session_open_reply(socket_path, line, SESSION_TIMEOUT_MS / 1000, descriptors,
+                                        reply, last_error);
     if (connection < 0)
         return connection;
     size_t size_bytes = sizeof(struct ioreq_client) + strlen(socket_path) + 1;
@@ -349,7 +350,8 @@ static int change_channel(struct ioreq_client *client, int *descriptors, bool is
     return watch(client, client->wake_descriptor);
 }
 
-/* One attempt. Waits for the reply of a server that is there, and not for one that is not. */
+/* One attempt. Waits for the reply of a server that is there, for long, as whoever hangs up has left;
+ * and not for one that is not. */
 static int register_again(struct ioreq_client *client)
 {
     char line[96], reply[SESSION_REPLY_BYTES];
@@ -357,7 +359,8 @@ static int register_again(struct ioreq_client *client)
     snprintf(line, sizeof(line), "client-register %s %s %u %u", client->vm, client->name,
              client->peer.epoch, (uint32_t)client->peer.taken);
     int connection =
-        session_open_reply(client->socket_path, line, descriptors, reply, client->error);
+        session_open_reply(client->socket_path, line, (int)(RETURN_NS / NANOSECONDS_A_SECOND),
+                           descriptors, reply, client->error);
     if (connection == -ENOENT && client->description)
         session_command(client->socket_path, client->description, client->error);
     if (connection < 0)

@@ -27,7 +27,7 @@
  *          ioreq_error has the reason in words.
  *
  *          A server that dies and is started again (`ioreqd --supervise`, systemd) is no error: the
- *          functions that receive or arm find the next one by themselves, for up to 10 s, and requests
+ *          functions that receive or arm find the next one by themselves, for up to 30 s, and requests
  *          go on: tokens stay valid, an answer that the dead one did not read is said again, and no
  *          request is received twice. Meanwhile there are none.
  * System calls: none in ioreq_answer; in ioreq_try_receive, and in ioreq_receive while it spins, one

@@ -26,7 +26,7 @@ static int say(char *error, int result, const char *what)
     return result;
 }
 
-static int connect_to(const char *path, char *error)
+static int connect_to(const char *path, int timeout_s, char *error)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     if (strlen(path) >= sizeof(address.sun_path))
@@ -35,7 +35,7 @@ static int connect_to(const char *path, char *error)
     int connection = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (connection < 0)
         return say(error, -errno, "socket");
-    const struct timeval timeout = {.tv_sec = SESSION_TIMEOUT_MS / 1000};
+    const struct timeval timeout = {.tv_sec = timeout_s};
     if (setsockopt(connection, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout)) < 0 ||
         setsockopt(connection, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout)) < 0 ||
         connect(connection, (struct sockaddr *)&address, sizeof(address)) < 0) {
@@ -127,7 +127,8 @@ static int parse_reply(char *line, char *error)
 int session_open(const char *socket_path, const char *line, int *descriptors, char *error)
 {
     char reply[SESSION_REPLY_BYTES];
-    return session_open_reply(socket_path, line, descriptors, reply, error);
+    return session_open_reply(socket_path, line, SESSION_TIMEOUT_MS / 1000, descriptors, reply,
+                              error);
 }
 
 bool session_reply_number(const char *reply, const char *key, uint32_t *number)
@@ -143,12 +144,12 @@ bool session_reply_number(const char *reply, const char *key, uint32_t *number)
     return false;
 }
 
-int session_open_reply(const char *socket_path, const char *line, int *descriptors, char *reply,
-                       char *error)
+int session_open_reply(const char *socket_path, const char *line, int timeout_s, int *descriptors,
+                       char *reply, char *error)
 {
     for (int i = 0; i < SESSION_DESCRIPTORS; i++)
         descriptors[i] = -1;
-    int connection = connect_to(socket_path, error);
+    int connection = connect_to(socket_path, timeout_s, error);
     if (connection < 0)
         return connection;
     int result = send_line(connection, line);

@@ -24,9 +24,9 @@
  * the server's, if that says no. descriptors [SESSION_DESCRIPTORS]: all -1 but for those that came. */
 int session_open(const char *socket_path, const char *line, int *descriptors, char *error);
 
-/* The same, and the reply's line in reply [SESSION_REPLY_BYTES]. */
-int session_open_reply(const char *socket_path, const char *line, int *descriptors, char *reply,
-                       char *error);
+/* The same, waiting up to timeout_s, and the reply's line in reply [SESSION_REPLY_BYTES]. */
+int session_open_reply(const char *socket_path, const char *line, int timeout_s, int *descriptors,
+                       char *reply, char *error);
 
 /* KEY=NUMBER among the words of a reply. */
 bool session_reply_number(const char *reply, const char *key, uint32_t *number);

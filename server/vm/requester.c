@@ -28,7 +28,7 @@
 #define SPIN_NS 50000u
 
 /* A server that died comes back within tens of milliseconds; one that does not come at all is given up. */
-#define RETURN_NS            10000000000ull
+#define RETURN_NS            30000000000ull
 #define RETURN_PAUSE_MOST_MS 32
 #define JOIN_MS              2000 /* an ivshmem server answers at once */
 
@@ -131,8 +131,10 @@ static int requester_give_eventfds(const struct requester *requester)
         ring(requester->notify_fds[i]);
     }
     snprintf(line, sizeof(line), "upcall-assign %.15s", requester->vm_name);
-    if (result == 0 && requester->upcall_fd >= 0)
+    if (result == 0 && requester->upcall_fd >= 0) {
         result = requester_give(requester, line, requester->upcall_fd);
+        ring(requester->upcall_fd);
+    }
     return result;
 }
 
@@ -146,6 +148,11 @@ static int requester_show_page(struct requester *requester)
     if (fd < 0)
         return fd;
     int result = wire_send_line_with(fd, requester->page_fd, "attach %s", requester->vm_name);
+    /* It may have a lot to do. Who hangs up now, has left. */
+    struct pollfd entries[2] = {{.fd = fd, .events = POLLIN},
+                                {.fd = requester->wake_fd, .events = POLLIN}};
+    if (result == 0 && poll(entries, 2, (int)(RETURN_NS / 1000000)) <= 0)
+        result = -ETIMEDOUT;
     if (result == 0)
         result = wire_receive_line(fd, line, sizeof(line), NULL);
     if (result == 0 && wire_parse_reply(line, &text) != 0)

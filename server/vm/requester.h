@@ -9,7 +9,7 @@
  * Memory:  the page is mapped shared; struct requester belongs to the caller of attach.
  * Errors:  the server vanishing ends every waiting access with -ESHUTDOWN within milliseconds; if it is one
  *          that is started again (`ioreqd --supervise`, systemd), accesses wait for the next one, up to
- *          10 s, and go on.
+ *          30 s, and go on.
  * Source:  shared slot protocol of <linux/acrn.h>; ACRN hypervisor, dm/io_req.c (facts).
  */
 #ifndef SERVER_VM_REQUESTER_H

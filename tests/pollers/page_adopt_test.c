@@ -451,6 +451,21 @@ static void row_45_a_record_with_any_bit_flipped_is_not_believed(void **state)
     }
 }
 
+/* Its vCPU sleeps: whoever completed the slot may have died before it said so. */
+static void a_slot_that_was_complete_is_told_of_again(void **state)
+{
+    (void)state;
+    struct guest *guest = guest_create((struct guest_options){.vcpus = 3});
+    for (uint32_t i = 0; i < 3; i++) {
+        guest_ask(guest, i, read_access);
+        guest->slots[i].completion_polling = i == 0;
+        guest_set_state(guest, i, i == 2 ? SLOT_PROCESSING : SLOT_COMPLETE);
+    }
+    adopt_as(guest, false);
+    assert_int_equal(atomic_load(&guest->page->notify.due), 6);
+    guest_destroy(guest);
+}
+
 static void zeroes_are_not_believed(void **state)
 {
     (void)state;
@@ -483,6 +498,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(row_45_slots_of_a_refused_journal_are_answered_with_ones),
         cmocka_unit_test(row_45_a_record_with_any_bit_flipped_is_not_believed),
+        cmocka_unit_test(a_slot_that_was_complete_is_told_of_again),
         cmocka_unit_test(zeroes_are_not_believed),
         cmocka_unit_test(a_slot_that_was_asked_again_is_a_new_request),
         cmocka_unit_test(row_44_death_at_each_instruction_of_a_device_here),
