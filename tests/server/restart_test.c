@@ -160,17 +160,29 @@ struct vcpu {
     uint32_t index;
     pthread_t thread;
     _Atomic bool must_end;
-    uint64_t reads;    /* of its counter */
-    uint64_t wrong;    /* lost, or made twice */
-    uint64_t not_ones; /* of what nobody owns */
+    _Atomic uint64_t longest_us; /* access since the last kill */
+    uint64_t reads;              /* of its counter */
+    uint64_t wrong;              /* lost, or made twice */
+    uint64_t not_ones;           /* of what nobody owns */
     int result;
 };
+
+static uint64_t monotonic_us(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
 
 static uint64_t read_at(struct vcpu *vcpu, uint64_t address)
 {
     struct requester_access access = {
         .address = address, .size_bytes = 8, .type = REQUEST_MMIO, .direction = REQUEST_READ};
+    uint64_t begin_us = monotonic_us();
     int result = requester_access(vcpu->requester, vcpu->index, &access);
+    uint64_t pause = monotonic_us() - begin_us;
+    if (pause > atomic_load(&vcpu->longest_us))
+        atomic_store(&vcpu->longest_us, pause);
     vcpu->result = result < 0 ? result : vcpu->result;
     return access.value;
 }
@@ -229,6 +241,12 @@ static struct requester *attach_mixed(void)
     return requester;
 }
 
+static int compare(const void *a, const void *b)
+{
+    const uint64_t *left = a, *right = b;
+    return *left < *right ? -1 : *left > *right;
+}
+
 static void row_44_kills_under_load_lose_nothing_and_repeat_nothing(void **state)
 {
     (void)state;
@@ -241,12 +259,21 @@ static void row_44_kills_under_load_lose_nothing_and_repeat_nothing(void **state
     kill_server();
     uint32_t descriptors = descriptors_of(ioreqd.pid);
     srand(1);
-    for (uint32_t i = 1; i < kills; i++) {
+    uint64_t *pauses = calloc(kills, sizeof(*pauses));
+    for (uint32_t i = 0; i < kills; i++) {
         pause_us((uint64_t)(rand() % 30000));
+        atomic_store(&vcpus[0].longest_us, 0);
         kill_server();
+        while (atomic_load(&vcpus[0].longest_us) == 0)
+            daemon_pause();
+        pauses[i] = atomic_load(&vcpus[0].longest_us);
     }
     pause_us(50000);
     end_guest(vcpus);
+    qsort(pauses, kills, sizeof(*pauses), compare);
+    print_message("pause of the guest, %u kills: p50 %.1f ms, max %.1f ms\n", kills,
+                  (double)pauses[kills / 2] / 1000, (double)pauses[kills - 1] / 1000);
+    free(pauses);
     assert_int_equal(descriptors_of(ioreqd.pid), descriptors);
     requester_detach(requester);
 }
