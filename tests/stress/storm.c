@@ -33,6 +33,7 @@ struct storm_run {
     struct storm storm;
     struct storm_options options;
     uint64_t random, counts[ACT_COUNT], begin_ms, progress_ms, completed;
+    uint64_t longest_restart_ms;
     bool is_moved[2]; /* a piece of strict-a's range, of hasty-a's, lies with the neighbour */
     struct storm_figures before, after;
 };
@@ -139,7 +140,11 @@ static bool act_server(struct storm_run *run)
 {
     if (!run->options.kills_server)
         return false;
+    uint64_t begin = storm_now_ms();
     storm_server_kill(&run->storm);
+    uint64_t restart_ms = storm_now_ms() - begin;
+    run->longest_restart_ms =
+        restart_ms > run->longest_restart_ms ? restart_ms : run->longest_restart_ms;
     run->is_moved[0] = run->is_moved[1] = false;
     return true;
 }
@@ -189,6 +194,8 @@ static void show_progress(struct storm_run *run)
         return;
     run->progress_ms = now;
     printf("%6" PRIu64 " s:", (now - run->begin_ms) / 1000);
+    if (run->longest_restart_ms)
+        printf(" (restart up to %" PRIu64 " ms)", run->longest_restart_ms);
     for (int i = 0; i < ACT_COUNT; i++)
         printf(" %" PRIu64 " %s%s", run->counts[i], acts[i].name, i + 1 < ACT_COUNT ? "," : "\n");
     fflush(stdout);
@@ -296,6 +303,9 @@ static bool settle_accounts(struct storm_run *run, const struct storm_account *a
     printf("  %8" PRIu64 " handed on, %" PRIu64 " asked again, %" PRIu64 " late, %" PRIu64
            " late answers refused, %" PRIu64 " quarantines\n",
            after->handed_on, after->asked_again, after->late, after->refused, after->quarantines);
+    if (run->options.kills_server)
+        printf("  %8" PRIu64 " ms, the longest that no server was there\n",
+               run->longest_restart_ms);
     printf("  %8" PRIu64 " KiB resident before, %" PRIu64 " after\n", before->resident_kib,
            after->resident_kib);
     require(&verdict, account->wrong == 0, "wrong answers: %" PRIu64, account->wrong);
