@@ -30,6 +30,7 @@ struct bench_options {
     uint32_t ranges;
     bool has_vcpus; /* given on the command line: this point only */
     bool has_ranges;
+    bool is_notified; /* --completion notify, of rtt */
     uint32_t blocks;
     uint32_t block_samples;
     uint32_t requester_cpu;
@@ -167,6 +168,7 @@ void bench_machine_print(void);
 /* The questions. 0, or a negative errno after one line on stderr. */
 int bench_guest(struct bench_result *result);
 int bench_jitter(struct bench_result *result);
+int bench_mixed(struct bench_result *result);
 int bench_notify(struct bench_result *result);
 int bench_ranges(struct bench_result *result);
 int bench_channel(struct bench_result *result);
@@ -175,6 +177,7 @@ int bench_hop(struct bench_result *result);
 int bench_rate(struct bench_result *result);
 int bench_route(struct bench_result *result);
 int bench_rtt(struct bench_result *result);
+int bench_rtt_notified(struct bench_result *result); /* rtt --completion notify */
 int bench_sweep(struct bench_result *result);
 int bench_wake(struct bench_result *result);
 

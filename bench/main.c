@@ -36,6 +36,7 @@ static const struct {
      bench_route, false},
     {"notify", "cost on the poller of one notification, by the ways there are", bench_notify,
      false},
+    {"mixed", "a VM that polls beside one that is notified, on one poller", bench_mixed, true},
     {"wake", "the shape of today's driver, beside rtt", bench_wake, false},
     {"jitter", "the longest gaps of an idle poller, and what interrupted it", bench_jitter, false},
     {"guest", "a port read timed by a KVM guest, beside its own thread and QEMU", bench_guest,
@@ -62,6 +63,7 @@ static void print_usage(FILE *out)
           "  --samples N         samples a block, 100..1000000 (default 2000)\n"
           "  --requester-cpu N   (default: the first CPU that may be used)\n"
           "  --poller-cpu N      (default: the last CPU that may be used)\n"
+          "  --completion MODE   of rtt: poll, or notify: the vCPU sleeps until it is told (poll)\n"
           "  --export DIRECTORY  every distribution as files there (.hgrm, .hlog, .json)\n"
           "  --list              the questions' names, one a line\n"
           "  -h, --help          show this\n"
@@ -121,7 +123,17 @@ static void default_cpus(struct bench_options *options)
 /* -1: go on; otherwise the exit code. */
 static int parse_options(int argc, char **argv, struct bench_options *options)
 {
-    enum { VCPUS = 256, RANGES, BLOCKS, SAMPLES, REQUESTER_CPU, POLLER_CPU, EXPORT, LIST };
+    enum {
+        VCPUS = 256,
+        RANGES,
+        BLOCKS,
+        SAMPLES,
+        REQUESTER_CPU,
+        POLLER_CPU,
+        EXPORT,
+        COMPLETION,
+        LIST
+    };
     static const struct option known[] = {
         {"json", no_argument, NULL, 'j'},
         {"smoke", no_argument, NULL, 's'},
@@ -130,6 +142,7 @@ static int parse_options(int argc, char **argv, struct bench_options *options)
         {"blocks", required_argument, NULL, BLOCKS},
         {"samples", required_argument, NULL, SAMPLES},
         {"export", required_argument, NULL, EXPORT},
+        {"completion", required_argument, NULL, COMPLETION},
         {"requester-cpu", required_argument, NULL, REQUESTER_CPU},
         {"poller-cpu", required_argument, NULL, POLLER_CPU},
         {"list", no_argument, NULL, LIST},
@@ -160,6 +173,13 @@ static int parse_options(int argc, char **argv, struct bench_options *options)
             break;
         case BLOCKS:
             is_valid = parse_number(known[index].name, optarg, 1, 10000, &options->blocks);
+            break;
+        case COMPLETION:
+            options->is_notified = strcmp(optarg, "notify") == 0;
+            is_valid = options->is_notified || strcmp(optarg, "poll") == 0;
+            if (!is_valid)
+                fprintf(stderr, "ioreq-bench: --completion: '%s'; expected poll or notify\n",
+                        optarg);
             break;
         case EXPORT:
             options->export_directory = optarg;

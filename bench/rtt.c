@@ -68,6 +68,8 @@ int bench_rtt(struct bench_result *result)
     static const uint32_t vcpu_counts[] = {1, 2, 4, 8, 16};
     const struct bench_options *options = result->options;
     struct rtt rtt = {0};
+    if (options->is_notified)
+        return bench_rtt_notified(result);
     result->scale_name = "vCPUs";
     bench_parameter(result, "ranges", options->ranges);
     int failed = serving_create(options, &rtt.serving);
