@@ -3,6 +3,7 @@
 #include "server/sources/source.h"
 
 #include "server/sources/hsm_device.h"
+#include "server/sources/hsm_watch.h"
 
 #include <errno.h>
 #include <string.h>
@@ -33,6 +34,23 @@ static int hsm_map(struct page_source *source, char *reason)
 {
     (void)reason;
     source->slots = hsm_slots(source->state);
+    return 0;
+}
+
+static int hsm_upcall(struct page_source *source, struct upcall *upcall, char *reason)
+{
+    const struct hsm_watch *watch;
+    int result = hsm_wait(source->state, &watch);
+    if (result < 0)
+        return source_fail(result, reason, "no thread to wait in the driver: %s",
+                           strerror(-result));
+    *upcall = (struct upcall){
+        .descriptor = hsm_watch_arrival(watch),
+        .read_bytes = UPCALL_EVENTFD_BYTES,
+        .rearm_descriptor = hsm_watch_rearm(watch),
+        .rearm_bytes = 1,
+        .rearm_value = 1,
+    };
     return 0;
 }
 
@@ -67,6 +85,7 @@ const struct page_source_kind source_hsm = {
     .has_driver = true,
     .open = hsm_open,
     .map = hsm_map,
+    .upcall = hsm_upcall,
     .notify = hsm_notify,
     .check = hsm_source_check,
     .close = hsm_close,

@@ -3,6 +3,7 @@
 
 #include "pollers/memory.h"
 #include "pollers/page_driver.h"
+#include "server/sources/hsm_watch.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -29,6 +30,7 @@ struct hsm {
     bool is_client; /* we are the default client */
     uint16_t vm_id;
     uint32_t vcpus;
+    struct hsm_watch *watch; /* NULL: nobody waits for requests */
     bool has_clear_thread;
     pthread_t clear_thread;
     _Atomic bool is_cleared; /* the thread is through, with: */
@@ -38,10 +40,16 @@ struct hsm {
 
 static int call_kernel(int device, unsigned long request, void *argument)
 {
-    return ioctl(device, request, argument) < 0 ? -errno : 0;
+    int result = ioctl(device, request, argument);
+    return result < 0 ? -errno : result;
 }
 
 static int (*call)(int device, unsigned long request, void *argument) = call_kernel;
+
+int hsm_call(int device, unsigned long request, void *argument)
+{
+    return call(device, request, argument);
+}
 
 void hsm_set_ioctl(int (*replacement)(int device, unsigned long request, void *argument))
 {
@@ -245,6 +253,7 @@ void hsm_destroy(struct hsm *hsm)
 {
     if (!hsm)
         return;
+    hsm_watch_stop(hsm->watch);
     if (hsm->has_clear_thread)
         pthread_join(hsm->clear_thread, NULL);
     if (hsm->is_client) {
@@ -308,8 +317,19 @@ void hsm_tell(void *context, uint32_t vcpu)
     counter_add(result == 0 ? &hsm->told : &hsm->failures, 1);
 }
 
+int hsm_wait(struct hsm *hsm, const struct hsm_watch **watch)
+{
+    int result = hsm->watch ? 0 : hsm_watch_start(hsm->device, &hsm->watch);
+    *watch = hsm->watch;
+    return result;
+}
+
 int hsm_check(struct hsm *hsm)
 {
+    if (hsm->watch && hsm_watch_is_over(hsm->watch)) {
+        hsm->is_client = false;
+        return -ENODEV;
+    }
     /* While we are the default client it is refused with EEXIST. That it is taken means that ours was
      * destroyed; and it would now be there again. */
     int result = call(hsm->device, ACRN_IOCTL_CREATE_IOREQ_CLIENT, NULL);

@@ -74,6 +74,10 @@ void hsm_set_page(struct hsm *hsm, struct page *page);
 /* For notify_target: tells the driver that vcpu's request is finished, if it is. */
 void hsm_tell(void *hsm, uint32_t vcpu);
 
+/* How a poller that waits hears of requests; the hsm's. */
+struct hsm_watch;
+int hsm_wait(struct hsm *hsm, const struct hsm_watch **watch);
+
 /* 0 while it is there; -ENODEV: the VM or its default client was destroyed. */
 int hsm_check(struct hsm *hsm);
 
@@ -106,6 +110,9 @@ struct hsm_figures {
     uint64_t clears;
 };
 struct hsm_figures hsm_figures(const struct hsm *hsm);
+
+/* ioctl(2): its result, or a negative errno. */
+int hsm_call(int device, unsigned long request, void *argument);
 
 /* Tests: what stands in for ioctl(2) from now on; NULL: ioctl. */
 void hsm_set_ioctl(int (*call)(int device, unsigned long request, void *argument));

@@ -4,13 +4,17 @@
 #include "server/sources/hsm_device.h"
 
 #include "pollers/page_driver.h"
+#include "server/sources/hsm_watch.h"
 #include "tests/support/guest.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/acrn.h>
+#include <poll.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
+#include <time.h>
 
 #define CALLS_MAX 64
 
@@ -39,8 +43,26 @@ static int create_vm(struct acrn_vm_creation *creation)
     return 0;
 }
 
+/* ATTACH as the driver has it: waits for a request, a signal, or the end. */
+static struct {
+    _Atomic bool has_request, is_over;
+    _Atomic int over, waits;
+} attach;
+
+static int wait_in_attach(void)
+{
+    struct timespec pause = {.tv_nsec = 200000};
+    atomic_fetch_add(&attach.waits, 1);
+    while (!attach.has_request && !attach.is_over)
+        if (nanosleep(&pause, NULL) < 0)
+            return 0;
+    return attach.is_over ? attach.over : 0;
+}
+
 static int stand_in(int device, unsigned long request, void *argument)
 {
+    if (request == ACRN_IOCTL_ATTACH_IOREQ_CLIENT)
+        return wait_in_attach(); /* the only one that comes on another thread */
     assert_true(device >= 0);
     assert_true(driver.count < CALLS_MAX);
     driver.calls[driver.count++] = request;
@@ -314,6 +336,54 @@ static void a_clear_is_the_drivers_too(void **state)
     }
 }
 
+static uint64_t read_arrival(const struct hsm_watch *watch)
+{
+    uint64_t count = 0;
+    struct pollfd entry = {.fd = hsm_watch_arrival(watch), .events = POLLIN};
+    assert_int_equal(poll(&entry, 1, 10000), 1);
+    assert_int_equal(read(entry.fd, &count, sizeof(count)), sizeof(count));
+    return count;
+}
+
+static void a_request_wakes_a_poller_that_waits(void **state)
+{
+    (void)state;
+    struct hsm *hsm = created();
+    const struct hsm_watch *watch;
+    memset(&attach, 0, sizeof(attach));
+    assert_int_equal(hsm_wait(hsm, &watch), 0);
+    for (int i = 1; i <= 3; i++) {
+        attach.has_request = true;
+        assert_int_equal(read_arrival(watch), 1);
+        usleep(2000); /* not again before it was let in again */
+        assert_int_equal(attach.waits, i);
+        attach.has_request = false;
+        assert_int_equal(write(hsm_watch_rearm(watch), "x", 1), 1);
+        while (attach.waits == i)
+            usleep(100);
+    }
+    assert_int_equal(hsm_check(hsm), 0);
+    hsm_destroy(hsm); /* ends the wait */
+}
+
+static void both_ends_of_attach_mean_destroyed(void **state)
+{
+    (void)state;
+    static const int ends[] = {-ENODEV, 1, -EINVAL};
+    for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
+        struct hsm *hsm = created();
+        const struct hsm_watch *watch;
+        memset(&attach, 0, sizeof(attach));
+        attach.over = ends[i];
+        assert_int_equal(hsm_wait(hsm, &watch), 0);
+        attach.is_over = true;
+        read_arrival(watch);
+        assert_int_equal(hsm_check(hsm), -ENODEV);
+        driver.has_client = false;
+        hsm_destroy(hsm);
+    }
+}
+
 static void interrupts_and_doorbells_have_the_drivers_form(void **state)
 {
     (void)state;
@@ -353,6 +423,8 @@ int main(void)
         cmocka_unit_test_setup(the_driver_is_told_of_what_is_finished_and_of_nothing_else, set_up),
         cmocka_unit_test_setup(a_client_that_was_destroyed_is_noticed, set_up),
         cmocka_unit_test_setup(a_clear_is_the_drivers_too, set_up),
+        cmocka_unit_test_setup(a_request_wakes_a_poller_that_waits, set_up),
+        cmocka_unit_test_setup(both_ends_of_attach_mean_destroyed, set_up),
         cmocka_unit_test_setup(interrupts_and_doorbells_have_the_drivers_form, set_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
