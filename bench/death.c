@@ -5,8 +5,8 @@
  * ioreqd itself runs beside us, its poller on a CPU of its own, its control thread on the other one with
  * us. Each sample has a process of its own: it registers, takes one request, and sleeps over it; then it
  * is killed, and the slot that waits is answered by the policy. The way: the kernel ends the process,
- * control hears of it, its poller settles. We look at the slot and sleep a little, in turn: who spins, or
- * yields, on control's CPU would be in its way, and a vCPU is not.
+ * control hears of it, its poller settles. We look at the slot and yield, in turn: control has our CPU, and
+ * on a machine with other work a sleep would be theirs.
  *
  * The limit is the first part of that way alone: a process that has nothing is killed, until whoever waits
  * for its pidfd runs again.
@@ -40,7 +40,6 @@
 #define DEADLINE_US  10000u
 #define WANTED_US    1000.0
 #define READY_MS     10000
-#define LOOK_NS      10000
 #define FOLDER_BYTES 64
 
 enum way { WAY_OURS, WAY_PIDFD, WAY_COUNT };
@@ -133,9 +132,8 @@ static void ask(struct acrn_io_request *slot)
 /* Until COMPLETE; then the slot is FREE again. */
 static void await(struct acrn_io_request *slot)
 {
-    const struct timespec pause = {.tv_nsec = LOOK_NS};
     while (slot_state(slot) != SLOT_COMPLETE)
-        nanosleep(&pause, NULL);
+        sched_yield();
     __atomic_store_n(&slot->processed, SLOT_FREE, __ATOMIC_RELEASE);
 }
 
@@ -274,7 +272,6 @@ static int attach(struct question *question)
 static int set_up(struct question *question, const struct bench_options *options)
 {
     question->connection = -1;
-    prctl(PR_SET_TIMERSLACK, 1);
     strcpy(question->folder, "/tmp/ioreq-bench-XXXXXX");
     if (!mkdtemp(question->folder)) {
         question->folder[0] = '\0';
