@@ -99,6 +99,9 @@ struct device_ops {
     /* NULL, or called after the answer is out: for what must not come before it, as a doorbell's
      * ring. On the poller, like handle(). */
     void (*completed)(struct device *device, const struct request *request);
+    /* NULL: it has no interrupt line. Now and then, on its poller: sets the line to what came without
+     * an access, by `ticks` or through input. */
+    void (*tend)(struct device *device, uint64_t ticks);
     void (*destroy)(struct device *device);
 };
 
@@ -111,6 +114,14 @@ struct device_image {
     _Atomic uint8_t bytes[];
 };
 
+/* An interrupt line of a device, on its poller. */
+struct device_line {
+    void (*raise)(void *context); /* at each rising edge; NULL: nobody hears */
+    void *context;
+    bool is_high;
+    _Atomic bool is_clocked; /* it may rise by the time alone: tend is called every few ms */
+};
+
 /* First member of every device. All pointers are owned by the device and fixed after create(). */
 struct device {
     const struct device_ops *ops;
@@ -118,7 +129,15 @@ struct device {
     struct byte_ring *output;   /* device pushes, control pops; NULL: none */
     struct byte_ring *input;    /* control pushes, device pops; NULL: none */
     struct device_image *image; /* NULL: nothing to keep */
+    struct device_line line;    /* of those that have ops->tend */
 };
+
+static inline void device_set_line(struct device *device, bool is_high)
+{
+    if (is_high && !device->line.is_high && device->line.raise)
+        device->line.raise(device->line.context);
+    device->line.is_high = is_high;
+}
 
 /* All device kinds, NULL-terminated; devices/devices.c. */
 extern const struct device_ops *const device_kinds[];

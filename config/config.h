@@ -254,10 +254,11 @@ struct config_start {
 
 struct config_client {
     const char *name;
-    uint32_t vm;                       /* index into vms */
-    uint32_t poller;                   /* index into pollers; default: the VM's */
-    uint64_t broken_after;             /* errors, then it is asked no more; 0, the default: never */
-    uint32_t device;                   /* index into the device kinds given to config_load */
+    uint32_t vm;           /* index into vms */
+    uint32_t poller;       /* index into pollers; default: the VM's */
+    uint32_t interrupt;    /* line of the guest that its device raises; 0, if not given: none */
+    uint64_t broken_after; /* errors, then it is asked no more; 0, the default: never */
+    uint32_t device;       /* index into the device kinds given to config_load */
     const struct config_value *values; /* [option_count of the kind] */
     const struct config_range *ranges; /* [range_count] */
     size_t range_count;

@@ -197,6 +197,7 @@ static int client_build(struct load *load, const struct schema_record *record,
         .vm = resolve(load, "vm", &values[CLIENT_VM], vms),
         .poller = CONFIG_POLLER_OF_VM,
         .broken_after = values[CLIENT_BROKEN_AFTER].number,
+        .interrupt = (uint32_t)values[CLIENT_INTERRUPT].number,
         .device = resolve(load, "device", &values[CLIENT_DEVICE], kinds),
         .mark = record->mark,
     };

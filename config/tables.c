@@ -426,6 +426,12 @@ static const struct schema_key client_keys[CLIENT_ROWS] = {
                              .maximum = CONFIG_BROKEN_AFTER_MAX,
                              .help = "errors of its device, then it is asked no more but answered "
                                      "for, all-ones; 0: never"},
+    [CLIENT_INTERRUPT] = {.name = "interrupt",
+                          .kind = SCHEMA_NUMBER,
+                          .minimum = 1,
+                          .maximum = 23,
+                          .default_meaning = "none",
+                          .help = "the guest's interrupt line that its device raises: uart, cmos"},
     [CLIENT_RANGES] = {.name = "ranges",
                        .kind = SCHEMA_RECORDS,
                        .minimum = 0,

@@ -2,6 +2,7 @@
 #include "server/service.h"
 
 #include "server/image.h"
+#include "server/interrupt.h"
 #include "server/log.h"
 #include "server/stream.h"
 
@@ -10,12 +11,18 @@
 int service_open(struct vm_client *client)
 {
     struct device *device = client->client.device;
-    char text[TOPOLOGY_REASON_BYTES];
+    char text[TOPOLOGY_REASON_BYTES] = "";
     int result = device ? stream_open(device, &client->stream, text, sizeof(text)) : 0;
     if (result < 0)
         log_error("client %s: cannot open %s: %s", client->client.name, device->stream, text);
     else if (client->stream && text[0])
         log_info("client %s: %s", client->client.name, text);
+    if (result == 0 && client->interrupt_line) {
+        result = interrupt_open(client, client->interrupt_line);
+        if (result < 0)
+            log_error("client %s: cannot have interrupt %u: %s", client->client.name,
+                      client->interrupt_line, strerror(-result));
+    }
     return result;
 }
 
@@ -41,6 +48,7 @@ static void save(struct vm_client *client)
 void service_close(struct vm_client *client)
 {
     save(client);
+    interrupt_close(client);
     stream_close(client->stream);
     client->stream = NULL;
 }
@@ -52,6 +60,7 @@ void services_pump(const struct topology *topology)
             if (topology->vms[i]->clients[k]->stream)
                 stream_pump(topology->vms[i]->clients[k]->stream,
                             topology->vms[i]->requester_pid != 0);
+    interrupts_tend(topology);
 }
 
 void services_save(const struct topology *topology)

@@ -146,6 +146,10 @@ static void check_client(struct config *config, const struct config_client *clie
                       device_kinds[client->device]->name, error);
         return;
     }
+    if (client->interrupt && !device->ops->tend)
+        config_report(config, client->mark,
+                      "client '%s': interrupt: a %s raises none; expected a uart or a cmos",
+                      client->name, device_kinds[client->device]->name);
     if (process_device_of(device) && client->poller != config->vms[client->vm].poller)
         config_report(config, client->mark,
                       "client '%s': a device: process lives where its VM does; expected the VM's "

@@ -29,6 +29,7 @@
 struct histogram;
 struct launch;
 struct registration;
+struct interrupt;
 struct stream;
 
 /* What answers. Exactly one of device, handle and is_external. */
@@ -40,8 +41,9 @@ struct vm_client_options {
     struct device *device; /* the client's after success, the caller's after failure */
     int (*handle)(void *context, struct request *request); /* as device_ops.handle, on its poller */
     void *context;
-    uint64_t deadline_ns;  /* of a request to a device on another poller; 0: none */
-    uint64_t broken_after; /* errors until the device is asked no more; 0: never */
+    uint64_t deadline_ns;    /* of a request to a device on another poller; 0: none */
+    uint64_t broken_after;   /* errors until the device is asked no more; 0: never */
+    uint32_t interrupt_line; /* of the guest, that its device raises; 0: none */
 };
 
 struct vm_client {
@@ -58,6 +60,8 @@ struct vm_client {
     _Atomic bool is_destroying;
     /* Control's part of a device, see service.h. */
     struct stream *stream;
+    uint32_t interrupt_line;     /* 0: none */
+    struct interrupt *interrupt; /* interrupt.h; NULL: none, or not open */
     uint64_t image_saved;
     bool image_failed; /* said once, not every second */
     /* Of a client whose device is another process. */

@@ -139,11 +139,20 @@ static int cmos_create(const struct device_setup *setup, struct device **device)
     return 0;
 }
 
+/* As the clock's interrupt pin; relaxed: control's next look sees it. */
+static void set_line(struct cmos *cmos)
+{
+    device_set_line(&cmos->device, rtc_interrupts(&cmos->rtc));
+    atomic_store_explicit(&cmos->device.line.is_clocked, rtc_may_interrupt(&cmos->rtc),
+                          memory_order_relaxed);
+}
+
 static void cmos_reset(struct device *device)
 {
     struct cmos *cmos = (struct cmos *)device;
     cmos->index = 0;
     rtc_reset(&cmos->rtc);
+    set_line(cmos);
 }
 
 static uint8_t data_read(struct cmos *cmos, uint64_t ticks)
@@ -185,7 +194,15 @@ static int cmos_handle(struct device *device, struct request *request)
     }
     if (request_is_read(request))
         request->value = answer;
+    set_line(cmos);
     return 0;
+}
+
+static void cmos_tend(struct device *device, uint64_t ticks)
+{
+    struct cmos *cmos = (struct cmos *)device;
+    rtc_tend(&cmos->rtc, ticks);
+    set_line(cmos);
 }
 
 static void cmos_destroy(struct device *device)
@@ -202,5 +219,6 @@ const struct device_ops device_cmos = {
     .create = cmos_create,
     .reset = cmos_reset,
     .handle = cmos_handle,
+    .tend = cmos_tend,
     .destroy = cmos_destroy,
 };

@@ -313,3 +313,20 @@ void rtc_write(struct rtc *rtc, uint32_t index, uint8_t byte, uint64_t ticks)
         rtc->registers[index] = byte;
     }
 }
+
+/* ---- the interrupt pin ------------------------------------------------------------------- */
+
+void rtc_tend(struct rtc *rtc, uint64_t ticks)
+{
+    rtc_advance(rtc, ticks);
+}
+
+bool rtc_interrupts(const struct rtc *rtc)
+{
+    return (rtc->registers[RTC_C] & rtc->registers[RTC_B] & C_FLAGS) != 0;
+}
+
+bool rtc_may_interrupt(const struct rtc *rtc)
+{
+    return (rtc->registers[RTC_B] & C_FLAGS) != 0;
+}

@@ -65,4 +65,11 @@ bool rtc_owns(uint32_t index);
 uint8_t rtc_read(struct rtc *rtc, uint32_t index, uint64_t ticks);
 void rtc_write(struct rtc *rtc, uint32_t index, uint8_t byte, uint64_t ticks);
 
+/* Raises the flags of what happened up to ticks. */
+void rtc_tend(struct rtc *rtc, uint64_t ticks);
+/* The interrupt pin: active until register C is read. */
+bool rtc_interrupts(const struct rtc *rtc);
+/* Some interrupt is enabled. */
+bool rtc_may_interrupt(const struct rtc *rtc);
+
 #endif

@@ -111,7 +111,6 @@ struct uart {
     bool fifos_enabled;
     bool thr_empty_pending; /* the THRE interrupt's own latch: reading IIR clears it */
     bool overrun;
-    bool line_level; /* the INTR output, true: active */
     uint8_t divisor_low;
     uint8_t divisor_high;
     uint8_t ier;
@@ -376,7 +375,7 @@ static void uart_reset(struct device *device)
     uart->fifos_enabled = false;
     uart->thr_empty_pending = false;
     uart->overrun = false;
-    uart->line_level = false;
+    device_set_line(device, false);
     uart->divisor_low = DIVISOR_AT_RESET;
     uart->divisor_high = 0;
     uart->ier = 0;
@@ -411,8 +410,16 @@ static int uart_handle(struct device *device, struct request *request)
         answer |= (uint64_t)byte_access(uart, request, i) << (8 * i);
     if (request_is_read(request))
         request->value = answer;
-    uart->line_level = interrupt_pending(uart) != IIR_NONE;
+    device_set_line(device, interrupt_pending(uart) != IIR_NONE);
     return 0;
+}
+
+static void uart_tend(struct device *device, uint64_t ticks)
+{
+    struct uart *uart = (struct uart *)device;
+    (void)ticks;
+    receiver_fill(uart);
+    device_set_line(device, interrupt_pending(uart) != IIR_NONE);
 }
 
 static void uart_destroy(struct device *device)
@@ -429,5 +436,6 @@ const struct device_ops device_uart = {
     .create = uart_create,
     .reset = uart_reset,
     .handle = uart_handle,
+    .tend = uart_tend,
     .destroy = uart_destroy,
 };
