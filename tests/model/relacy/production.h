@@ -169,7 +169,7 @@ struct machine {
     void sweep(unsigned count)
     {
         for (unsigned taken = 0; taken < count;) {
-            unsigned work = sweep_page(&sweeper, &page);
+            unsigned work = has_calls(&page) ? take_calls(&sweeper, &page) : 0;
             taken += work;
             if (work == 0)
                 rl::yield(1, $);

@@ -43,7 +43,7 @@ struct table_swap : rl::test_suite<table_swap, 2> {
             struct request request = {};
             request.type = REQUEST_MMIO;
             request.size_bytes = 4;
-            RL_ASSERT(route(&vm.page, &request) == &vm.client);
+            RL_ASSERT(page_route(&vm.page, &request) == &vm.client);
             if (!poller_round(&vm.sweeper))
                 rl::yield(1, $);
         }
