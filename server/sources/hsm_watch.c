@@ -2,11 +2,11 @@
 #include "server/sources/hsm_watch.h"
 
 #include "pollers/memory.h"
+#include "pollers/slot.h"
 #include "server/sources/hsm_device.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/acrn.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>

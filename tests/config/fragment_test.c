@@ -107,7 +107,8 @@ static void keys_are_those_of_the_section(void **state)
     fragment_refused("vms", "{name: x, vcpus: 1, poller: rt, ranges: []}",
                      "<command>:1:33: unknown key 'ranges' in vms; expected name, vcpus, source, "
                      "device, map, offset, interrupt, vector, notify_by, notify_map, "
-                     "notify_offset, notify_value, notify_step, hsm_vm, direct, poller, default_client, clear_timeout, pci, vcpu_cpus, wait_after\n");
+                     "notify_offset, notify_value, notify_step, hsm_vm, direct, poller, "
+                     "default_client, clear_timeout, pci, vcpu_cpus, wait_after, budget\n");
     fragment_refused("clients", "{name: x, vm: guest, device: plain, vcpus: 1}",
                      "<command>:1:37: unknown key 'vcpus' in clients");
     fragment_refused("clients", "name: x\nvm: guest\ndevice: strict\n",

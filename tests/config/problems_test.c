@@ -30,7 +30,8 @@ static void many_problems_are_told_in_one_run_in_file_order(void **state)
         "        ^\n"
         "test.yaml:5:5: unknown key 'vcpu' in vms (did you mean 'vcpus'?); expected name, vcpus, "
         "source, device, map, offset, interrupt, vector, notify_by, notify_map, notify_offset, "
-        "notify_value, notify_step, hsm_vm, direct, poller, default_client, clear_timeout, pci, vcpu_cpus, wait_after\n"
+        "notify_value, notify_step, hsm_vm, direct, poller, default_client, clear_timeout, pci, "
+        "vcpu_cpus, wait_after, budget\n"
         "        vcpu: 1\n"
         "        ^\n"
         "test.yaml:6:13: poller: there is no poller 'rtt' (did you mean 'rt'?); expected the name "
@@ -412,7 +413,7 @@ static void long_lines_are_clipped_around_the_place(void **state)
     snprintf(
         expected, sizeof(expected),
         "test.yaml:1:1023: unknown key 'nam' in pollers (did you mean 'name'?); expected name, "
-        "cpu, idle, idle_spins, idle_sleep, sandbox\n"
+        "cpu, idle, idle_spins, idle_sleep, sandbox, stuck_after\n"
         "    ...%.59s{nam: b}, %.31s...\n"
         "       %.60s^\n",
         blanks, blanks, blanks);
