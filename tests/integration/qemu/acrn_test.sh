@@ -23,13 +23,16 @@ bank='device: register_bank, ranges: [{type: mmio, first: 0xfe000000, last: 0xfe
 pci='device: pci_host, ranges: [{type: pcicfg, bdf: "00:00.0"}]'
 cat > /tmp/vms.yaml <<YAML
 server: {socket: /run/ioreqd.sock}
-pollers: [{name: rt, cpu: 1, idle: yield, sandbox: false}] # without an invariant TSC
+pollers: [{name: rt, cpu: 1, idle: yield, sandbox: false}, # without an invariant TSC
+          {name: calm, cpu: 1, idle: yield, sandbox: false}]
 vms:
+  - {name: waiting, vcpus: 2, poller: calm, source: hsm, wait_after: 100us}
   - {name: notified, vcpus: 2, poller: rt, source: hsm}
   - {name: direct, vcpus: 2, poller: rt, source: hsm, direct: true}
   - {name: polled, vcpus: 2, poller: rt, source: hsm}
   - {name: handed, vcpus: 2, poller: rt, source: hsm, hsm_vm: handed_over}
 clients:
+  - {name: bank, vm: waiting, $bank}
   - {name: bank, vm: notified, $bank}
   - {name: bank, vm: direct, $bank}
   - {name: bank, vm: polled, $bank}
