@@ -216,14 +216,14 @@ static inline void slot_record_hand(struct slot_record *record, enum slot_place 
                           memory_order_relaxed);
 }
 
-/* The same while it is in flight, for the ticket's request. Release: a process that takes it from its
- * channel takes it after this. */
+/* The same while it is in flight, for the ticket's request. Relaxed: the release of channel_push comes
+ * after it, so that a process takes nothing that is not noted. */
 static inline void slot_record_hand_on(struct slot_record *record, uint64_t ticket,
                                        enum slot_place place, uint32_t owner, uint32_t number)
 {
     atomic_store_explicit(&record->handed,
                           slot_handed_make(ticket >> SLOT_PHASE_BITS, place, owner, number),
-                          memory_order_release);
+                          memory_order_relaxed);
 }
 
 static inline uint64_t slot_record_answer_check(const struct slot_record *record, uint64_t ticket)
