@@ -65,10 +65,12 @@ uint32_t page_notify_due(struct page *page);
 /* From now on in that way. */
 void page_notify_set(struct page *page, uint32_t slot_index, const struct page_notify_slot *slot);
 
-/* Release: pairs with page_notify_due's acquire: the slot is COMPLETE before it is told. */
-static inline void page_notify_later(struct page_notify *notify, uint32_t slot_index)
+/* False: an earlier answer in that slot was not told yet, and is not any more: the requester went on
+ * without. Release: pairs with page_notify_due's acquire: the slot is COMPLETE before it is told. */
+static inline bool page_notify_later(struct page_notify *notify, uint32_t slot_index)
 {
-    atomic_fetch_or_explicit(&notify->due, 1u << slot_index, memory_order_release);
+    uint32_t bit = 1u << slot_index;
+    return !(atomic_fetch_or_explicit(&notify->due, bit, memory_order_release) & bit);
 }
 
 /* Relaxed: a hint; what is not seen now is seen by the next round. */

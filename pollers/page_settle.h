@@ -22,10 +22,10 @@ static inline bool page_answer(struct page *page, uint32_t slot_index, uint64_t 
     /* Before the record is closed: as long as it is not, a poller that waits does not. */
     if (is_ours && record->notify_wanted && is_sweeper)
         page_notify(page, slot_index);
-    else if (is_ours && record->notify_wanted)
-        page_notify_later(&page->notify, slot_index);
+    else if (is_ours && record->notify_wanted && !page_notify_later(&page->notify, slot_index))
+        atomic_fetch_add_explicit(&page->settled[PAGE_UNNOTIFIED], 1, memory_order_relaxed);
     slot_record_close(record, ticket);
-    /* Relaxed addition: several settlers, nobody orders anything by a figure. */
+    /* Relaxed additions, here and above: several settlers, nobody orders anything by a figure. */
     if (!is_ours)
         atomic_fetch_add_explicit(&page->settled[PAGE_DROPPED], 1, memory_order_relaxed);
     return is_ours;
