@@ -43,10 +43,10 @@ fi
 
 step() { printf '\n== %s\n' "$*"; }
 
-step "1/4 Packages: installing what is missing"
+step "1/5 Packages: installing what is missing"
 ./server/prerequisites.sh seabios
 
-step "2/4 Building the release preset into build/release"
+step "2/5 Building the release preset into build/release"
 echo "about a minute the first time (what the compiler says: build/release.log)"
 mkdir -p build
 if ! { cmake --preset release &&
@@ -72,7 +72,7 @@ finish() {
 trap finish EXIT
 trap 'exit 130' INT TERM
 
-step "3/4 Starting ioreqd on config/ioreqd.yaml (its log: build/release/demo.log)"
+step "3/5 Starting ioreqd on config/ioreqd.yaml (its log: build/release/demo.log)"
 "${as_root[@]}" "$bin/ioreqd" --config config/ioreqd.yaml --socket "$socket" \
     </dev/null 2>"$log" &
 server=$!
@@ -88,20 +88,42 @@ reason=$("${vm[@]}" kvm --probe 2>&1 >/dev/null) || replay=yes
 
 result=0
 if [ $replay = no ]; then
-    step "4/4 $(basename "$firmware") in a KVM guest; what follows is its own console"
+    step "4/5 $(basename "$firmware") in a KVM guest; what follows is its own console"
     "${vm[@]}" kvm --socket "$socket" --firmware "$firmware" --timeout "$timeout" "${guest[@]}" \
         >"$folder/summary" || result=$?
 else
     [ -n "$reason" ] && echo "No KVM guest here: $reason"
-    step "4/4 Replaying a recorded boot of SeaBIOS; what follows is its own console"
+    step "4/5 Replaying a recorded boot of SeaBIOS; what follows is its own console"
     "${vm[@]}" replay --socket "$socket" tests/server/vm/seabios.trace >"$folder/summary" ||
         result=$?
 fi
 sleep 0.1 # the console's last bytes
-printf '\n\n== The requester saw\n'
+
+# One VM that polls for its answers beside one that sleeps until it is notified, on the same poller.
+ctl=("${as_root[@]}" "$bin/ioreqctl" --socket "$socket")
+mixed() {
+    local registers='{type: mmio, first: 0xfe000000, last: 0xfe000fff}' name
+    for name in polled notified; do
+        "${ctl[@]}" vm-create "{name: $name, vcpus: 1, source: memfd, poller: rt}"
+        "${ctl[@]}" client-create "{name: $name-regs, vm: $name, device: register_bank,
+            ranges: [$registers], options: {registers: [{name: r, offset: 0, size: 8, count: 512}]}}"
+        "${ctl[@]}" vm-start "$name"
+    done
+    local load=("${vm[@]}" load --socket "$socket" --duration 2 --mix
+                scratch:mmio:0xfe000000-0xfe000fff=1)
+    "${load[@]}" --vm polled >"$folder/polled" &
+    local polled=$!
+    "${load[@]}" --vm notified --completion notify >"$folder/notified" || result=$?
+    wait "$polled" || result=$?
+}
+echo
+step "5/5 Two VMs at once for two seconds: one polls for its answers, one sleeps until notified"
+mixed
+grep -hE '^(load|answers|round trip)' "$folder/polled" "$folder/notified"
+printf '\n== The firmware made\n'
 cat "$folder/summary"
 printf '\n== ioreqd saw\n'
 echo "(accesses per device; ns from the poller's claim to the answer; devices this firmware does not"
 echo "use show 0)"
-"${as_root[@]}" "$bin/ioreqctl" --socket "$socket" status
+"${ctl[@]}" status
 exit $result
