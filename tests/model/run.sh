@@ -193,7 +193,7 @@ printf '%s\0' "$scratch"/*/ | xargs -0 -n 1 -P "$(nproc)" "$here/run.sh" --run-o
 failures=$(find "$scratch" -name failed | wc -l)
 
 # Each row of the table was used by the model, or it does not belong there.
-if [ "$only" = . ] && [ "$chosen" != channel_life ]; then
+if [ "$only" = . ] && [[ $chosen == @(all|slot_life) ]]; then
     sed -nE 's/^SLOT_(RECORD|PAGE)_TRANSITION\((.*), (.*), (.*)\).*/\L\1\E \2 \3 \4/p' \
         "$tree/pollers/slot_transitions.def" | sort >"$scratch/table"
     for folder in "$scratch"/*/; do
