@@ -50,6 +50,12 @@ void page_keep(struct page *page, struct page_kept *kept)
 
 static void begin(struct page *page, struct acrn_io_request *slots)
 {
+    /* Of an earlier life, where they are kept: nobody has their tickets any more. */
+    for (uint32_t i = 0; i < SLOT_COUNT; i++) {
+        uint64_t word = slot_record_word(&page->records[i]);
+        if (slot_record_phase(word) != SLOT_PHASE_IDLE)
+            slot_record_close(&page->records[i], word);
+    }
     page->stray_seen = 0;
     page_set_pci_address(page, 0);
     page->held = 0;
@@ -67,8 +73,15 @@ uint32_t page_open_registered(struct page *page, struct acrn_io_request *slots)
 {
     uint32_t abandoned = 0;
     /* All 64 bits, whatever was asked: the requester takes its own. */
-    for (uint32_t i = 0; i < page->vcpu_count && !page->has_driver; i++)
-        abandoned += slot_complete(&slots[i], true, REQUEST_MMIO, UINT64_MAX);
+    for (uint32_t i = 0; i < page->vcpu_count && !page->has_driver; i++) {
+        struct slot_copy copy;
+        bool was_complete = slot_state(&slots[i]) == SLOT_COMPLETE;
+        slot_copy_out(&slots[i], &copy);
+        bool was_left = slot_complete(&slots[i], true, REQUEST_MMIO, UINT64_MAX);
+        abandoned += was_left;
+        if ((was_left || was_complete) && copy.completion_polling == 0)
+            page_notify_later(&page->notify, i); /* once too often does no harm */
+    }
     begin(page, slots);
     return abandoned;
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "pollers/poller_wait.h"
 
+#include "pollers/notify_ring.h"
+#include "pollers/page_driver.h"
 #include "pollers/page_look.h"
 #include "pollers/poller_internal.h"
 #include "pollers/ring.h"
@@ -193,6 +195,8 @@ static bool page_may_wait(const struct poller_wait *wait, const struct page *pag
 static uint64_t wait_bound(const struct poller *poller)
 {
     uint64_t bound = 0;
+    if (poller->submits && poller->submits->pushed != poller->submits->submitted)
+        return 0; /* the kernel has yet to take a notification */
     if (poller->inbox_count)
         return 0; /* whoever pushes cannot wake it: that is a system call */
     for (uint32_t i = 0; i < poller->page_count; i++) {
@@ -202,8 +206,9 @@ static uint64_t wait_bound(const struct poller *poller)
         /* Whoever answers cannot wake it either, and its deadline would pass unseen. */
         if (page_in_flight(page) || page_notify_is_due(&page->notify))
             return 0;
-        if (page->is_open && page->held && page_calls(page))
-            return 0; /* for its budget's next period, of which no upcall tells */
+        if (page->is_open && (page->has_driver ? page_driver_find_offered(poller->pages[i]) != 0
+                                               : page_calls(page)))
+            return 0; /* its budget's next period, or room in a ring: no upcall tells of these */
         bound = page->wait_ticks > bound ? page->wait_ticks : bound;
     }
     return bound;

@@ -64,7 +64,8 @@ static void store_fresh_journal(struct topology *topology)
 void adoption_place_vm(struct vm *vm)
 {
     struct journal *journal = vm->topology->journal;
-    if (!journal)
+    /* A driver offers again what was not finished, and FINISHING is nothing that outlives us. */
+    if (!journal || vm->source_kind->has_driver)
         return;
     uint32_t vcpu_count = vm->page->vcpu_count;
     vm->kept = journal_find_vm(journal, vm->name, vcpu_count, vm->node);
@@ -89,12 +90,24 @@ void adoption_place_client(struct vm_client *client)
     if (!port->kept || !process_kept_get(port->kept, &words) || words.epoch == 0)
         return;
     client->epoch = words.epoch;
-    process_adopt(&client->client, ticks_now() + ticks_from_ns(ADOPTION_PROCESS_NS));
+    if (!client->vm->topology->is_started) /* else it succeeds one of this server's own */
+        process_adopt(&client->client, ticks_now() + ticks_from_ns(ADOPTION_PROCESS_NS));
+}
+
+/* A reload has two of one name for a moment, and one entry for both. */
+static bool is_shared(const struct vm_client *client)
+{
+    const struct vm *vm = client->vm;
+    for (uint32_t i = 0; i < vm->client_count; i++)
+        if (vm->clients[i] != client && vm->clients[i]->client.process &&
+            vm->clients[i]->client.process->owner == client->client.process->owner)
+            return true;
+    return false;
 }
 
 void adoption_forget_client(struct vm_client *client)
 {
-    if (client->vm->topology->journal && client->client.process)
+    if (client->vm->topology->journal && client->client.process && !is_shared(client))
         journal_forget_process(client->vm->topology->journal, client->client.process->owner);
 }
 
@@ -127,7 +140,6 @@ static bool hand_back(struct vm *vm, uint32_t slot_index)
 
 static void adopt_page(struct vm *vm)
 {
-
     struct page_adoption adoption;
     uint32_t awaited = 0;
     page_adopt(vm->page, vm->source.slots, vm->was_kept && !vm->topology->journal_refused,

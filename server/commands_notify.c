@@ -3,6 +3,8 @@
 #include "server/arrival.h"
 #include "server/commands_internal.h"
 #include "server/completion.h"
+#include "server/eventfd.h"
+#include "server/vm_source.h"
 
 #include <errno.h>
 
@@ -10,6 +12,11 @@
 static struct vm *find_attached(const struct call *call, struct command_reply *reply)
 {
     struct vm *vm = command_find_vm(call, reply);
+    if (vm && vm_has_device(vm)) {
+        *reply = command_error(EOPNOTSUPP, "VM %s has its page from source %s, which tells by itself",
+                               vm->name, vm->source_kind->name);
+        return NULL;
+    }
     if (!vm || vm->is_attached)
         return vm;
     *reply = command_error(EINVAL, "nobody plays the hypervisor of VM %s; expected attach first",
@@ -40,6 +47,9 @@ struct command_reply command_upcall_assign(const struct call *call)
     struct vm *vm = find_attached(call, &reply);
     if (!vm)
         return reply;
+    uint64_t id;
+    if (eventfd_identify(call->descriptor, &id) < 0)
+        return command_error(EINVAL, "expected an eventfd along with the line");
     const struct upcall upcall = {.descriptor = call->descriptor,
                                   .read_bytes = UPCALL_EVENTFD_BYTES};
     int result = arrival_assign(vm, &upcall);

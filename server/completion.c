@@ -307,14 +307,18 @@ int completion_assign(struct vm *vm, uint32_t vcpu, const struct notify_target *
         close_target(&assigned.target);
         return result;
     }
-    result = tell_poller(vm, vcpu, &assigned);
+    struct installation installation = {vm, vcpu, &assigned};
+    result = poller_call_brief(vm->poller, install, &installation, VM_CALL_TIMEOUT_NS);
     if (result < 0) {
         drop(vm, &assigned);
         return result;
     }
     struct assigned before = *place;
     *place = assigned;
-    return before.target.kind ? drop(vm, &before) : 0;
+    /* A poller that does not answer may still submit the old one: rather leave that behind. */
+    if (!before.target.kind || poller_quiesce(vm->poller, VM_CALL_TIMEOUT_NS) < 0)
+        return 0;
+    return drop(vm, &before);
 }
 
 int completion_release(struct vm *vm)

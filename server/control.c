@@ -186,7 +186,7 @@ int control_run(struct topology *topology, const struct config *config,
         if (!control.makes_room)
             adoption_forget(topology);
     }
-    launcher_stop(topology->launcher); /* they could answer until here */
+    launcher_stop(topology->launcher, control.makes_room);
     services_close(topology);
     listener_destroy(control.listener);
     launcher_destroy(topology->launcher);

@@ -321,10 +321,10 @@ static size_t count_living(struct launcher *launcher)
     return count;
 }
 
-void launcher_stop(struct launcher *launcher)
+void launcher_stop(struct launcher *launcher, bool is_brief)
 {
     static const int signals[] = {SIGTERM, SIGKILL};
-    for (size_t i = 0; launcher && i < 2 && count_living(launcher) > 0; i++) {
+    for (size_t i = is_brief ? 1 : 0; launcher && i < 2 && count_living(launcher) > 0; i++) {
         for (struct launch *each = launcher->first; each; each = each->next)
             if (each->pid)
                 spawn_signal(each->pid, signals[i]);
@@ -431,7 +431,7 @@ bool launcher_allows(const struct launcher *launcher, pid_t pid, const char *lin
 {
     static const char *const commands[] = {"client-register", "range-add", "range-delete"};
     const struct launch *launch = pid > 0 ? find(launcher, pid) : NULL;
-    for (size_t i = 0; launch && i < 3; i++) {
+    for (size_t i = 0; launch && launch->client && i < 3; i++) {
         char begin[64];
         int length =
             snprintf(begin, sizeof(begin), "%s %s %s", commands[i], launch->vm, launch->name);

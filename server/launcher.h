@@ -2,7 +2,7 @@
 /*
  * launcher.h - starts the processes of clients, and starts them again when they die.
  *
- * Flow:    launcher_create -> launcher_add, with the client -> launcher_poll, each tick ->
+ * Flow:    launcher_create -> launcher_set, with the client -> launcher_poll, each tick ->
  *          launcher_remove, with the client -> launcher_stop, at the end -> launcher_destroy.
  *
  *              STOPPED --- client-start ---> WAITING ---> RUNNING ---> it ended: by itself -> STOPPED
@@ -50,8 +50,9 @@ void launcher_check(struct config *config, const struct placement_machine *machi
 int launcher_create(struct event_loop *loop, const char *socket_path,
                     const struct topology *topology, struct launcher **launcher);
 
-/* Ends every process: SIGTERM, and SIGKILL to those that are left after LAUNCH_STOP_NS. */
-void launcher_stop(struct launcher *launcher);
+/* Ends every process: SIGTERM, and SIGKILL to those that are left after LAUNCH_STOP_NS. is_brief: SIGKILL at
+ * once, for a next ioreqd is waited for. */
+void launcher_stop(struct launcher *launcher, bool is_brief);
 void launcher_destroy(struct launcher *launcher);
 
 /* Every few milliseconds: whose time has come. */

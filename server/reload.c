@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "server/reload.h"
 
+#include "pollers/ticks.h"
 #include "server/budgets.h"
 #include "server/launcher.h"
 #include "server/log.h"
@@ -88,10 +89,11 @@ static void check_vms(const struct reload *reload, struct config *next)
         const struct config_vm *to = &next->vms[i];
         const struct vm *vm = topology_find_vm(reload->topology, to->name);
         if (vm && (vm->page->vcpu_count != to->vcpus || vm->poller_index != to->poller ||
-                   vm->has_pci != to->pci || !vm_has_source(vm, to)))
+                   vm->has_pci != to->pci || !vm_has_source(vm, to) ||
+                   vm->page->wait_ticks != ticks_from_ns(to->wait_after_ns)))
             config_report(next, to->mark,
-                          "vcpus, poller, pci and source of a VM cannot change while it exists; "
-                          "expected those it has, or another name");
+                          "vcpus, poller, pci, source and wait_after of a VM cannot change while it "
+                          "exists; expected those it has, or another name");
     }
 }
 

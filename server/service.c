@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "server/service.h"
 
+#include "pollers/poller.h"
 #include "server/image.h"
 #include "server/interrupt.h"
 #include "server/log.h"
@@ -59,7 +60,7 @@ void services_pump(const struct topology *topology)
         for (uint32_t k = 0; k < topology->vms[i]->client_count; k++)
             if (topology->vms[i]->clients[k]->stream)
                 stream_pump(topology->vms[i]->clients[k]->stream,
-                            topology->vms[i]->requester_pid != 0);
+                            topology->vms[i]->is_attached);
     interrupts_tend(topology);
 }
 
@@ -75,6 +76,13 @@ void services_save(const struct topology *topology)
 void services_close(const struct topology *topology)
 {
     for (size_t i = 0; i < topology->vm_count; i++)
-        for (uint32_t k = 0; k < topology->vms[i]->client_count; k++)
-            service_close(topology->vms[i]->clients[k]);
+        for (uint32_t k = 0; k < topology->vms[i]->client_count; k++) {
+            struct vm_client *client = topology->vms[i]->clients[k];
+            save(client);
+            /* A poller that is parked for good is not asked to let go of a line. */
+            if (poller_is_gone(client->poller))
+                interrupt_close(client);
+            stream_close(client->stream);
+            client->stream = NULL;
+        }
 }

@@ -58,6 +58,7 @@ static const char *idle_name(enum poller_idle idle)
 
 struct poller_status {
     uint64_t sweeps;
+    uint64_t waits;
     uint64_t requests; /* handled here */
     double busy_share; /* 0..1, since the last call */
     uint64_t node;     /* NUMA node of its CPU */
@@ -73,6 +74,7 @@ static struct poller_status read_poller(const struct topology *topology, size_t 
     uint64_t elapsed = now - poller->last_ticks;
     struct poller_status status = {
         .sweeps = figures.sweeps,
+        .waits = figures.waits,
         .requests = figures.requests,
         .busy_share =
             elapsed ? (double)(figures.busy_ticks - poller->last.busy_ticks) / (double)elapsed : 0,
@@ -169,6 +171,7 @@ static void report_pollers(struct topology *topology, struct report *array)
         report_add_number(object, "faults", poller->faults);
         report_add_number(object, "sweeps", status.sweeps);
         report_add_number(object, "requests", status.requests);
+        report_add_number(object, "waits", status.waits);
         report_add_real(object, "busy", status.busy_share);
         report_add_bool(object, "stuck", poller->watch.is_stuck);
         report_add_text(object, "stuck_in", poller->watch.place);
@@ -201,6 +204,7 @@ static void report_vm(const struct topology *topology, const struct vm *vm, stru
     report_add_number(counters, "doorbell_misses", doorbells.misses);
     report_add_number(object, "ioeventfds", doorbells.assigned);
     report_add_number(object, "irqfds", vm_irqfd_count(vm));
+    report_add_number(object, "notified", counter_read(&vm->page->notify.told));
 }
 
 static void report_process(const struct vm_client *client, struct report *object)
@@ -325,6 +329,9 @@ static void print_doorbells(const struct vm *vm, FILE *out)
         fprintf(out, "  doorbell_misses: %llu\n", (unsigned long long)doorbells.misses);
     if (vm_irqfd_count(vm))
         fprintf(out, "  irqfds: %u\n", vm_irqfd_count(vm));
+    uint64_t notified = counter_read(&vm->page->notify.told);
+    if (notified)
+        fprintf(out, "  notified: %llu\n", (unsigned long long)notified);
 }
 
 static void print_vms(const struct topology *topology, FILE *out)

@@ -27,6 +27,7 @@
 #define FIRST_PASSED    3 /* SD_LISTEN_FDS_START */
 #define DELAY_FIRST_NS  20000000ull
 #define DELAY_MOST_NS   1000000000ull
+#define MESSAGES_A_TURN 1024 /* whoever floods us delays nothing */
 #define NS_PER_SECOND   1000000000ull
 #define DESCRIPTORS_MAX 8 /* that one message may carry */
 
@@ -137,6 +138,8 @@ static void obey(struct supervisor *self, const char *text, int *descriptors, si
     if (says(text, "READY", value)) {
         self->is_ready = self->was_ready = true;
         self->failures = 0;
+        if (self->is_ending) /* it was started to settle what the one before it left */
+            kill(self->child, SIGTERM);
     }
 }
 
@@ -189,7 +192,7 @@ static bool hear(struct supervisor *self)
     text[length] = '\0';
     size_t count = unpack(&message, &sender, descriptors);
     /* Anybody may send to an abstract address: our child alone is heard. */
-    if (sender == self->child)
+    if (self->child > 0 && sender == self->child)
         obey(self, text, descriptors, count);
     else
         for (size_t i = 0; i < count; i++)
@@ -233,9 +236,11 @@ static bool place_descriptors(struct supervisor *self)
 
 static void become(struct supervisor *self)
 {
-    sigset_t none;
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
+    sigset_t child; /* the others stay blocked, as control wants them: none is lost meanwhile */
+    sigemptyset(&child);
+    sigaddset(&child, SIGCHLD);
+    sigprocmask(SIG_UNBLOCK, &child, NULL);
+    signal(SIGPIPE, SIG_DFL);
     if (place_descriptors(self)) {
         set_environment(self);
         execv(self->program, self->arguments);
@@ -282,7 +287,9 @@ static bool judge(struct supervisor *self, int status, int *code)
         self->delay_ns = 0;
         return true;
     }
-    if (self->is_ending || (is_exit && (*code == 0 || !self->was_ready)))
+    /* What is kept is unsettled: a clean end takes it back. So one more has to settle it. */
+    bool owes = self->is_ending && self->was_ready && self->kept_count > 0;
+    if (!owes && (self->is_ending || (is_exit && (*code == 0 || !self->was_ready))))
         return false; /* in order, or a configuration that is none from the first */
     self->failures += !self->is_ready;
     bool goes_on = self->failures < SUPERVISOR_FAILURES_MAX;
@@ -327,7 +334,7 @@ static int watch(struct supervisor *self, uint64_t timeout_ns)
         pass_on(self);
         int status = 0;
         bool has_ended = self->child > 0 && waitpid(self->child, &status, WNOHANG) == self->child;
-        while (hear(self)) /* also what it said last */
+        for (int i = 0; i < MESSAGES_A_TURN && hear(self); i++) /* also what it said last */
             ;
         if (has_ended)
             return status;
@@ -353,6 +360,7 @@ static int open_all(struct supervisor *self)
     size_t name_length = length - offsetof(struct sockaddr_un, sun_path) - 1;
     snprintf(self->notify_name, sizeof(self->notify_name), "@%.*s", (int)name_length,
              address.sun_path + 1);
+    signal(SIGPIPE, SIG_IGN); /* whoever reads our words may go */
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
@@ -375,15 +383,19 @@ int supervisor_run(const char *program, char *const *arguments)
         return 1;
     }
     for (;;) {
-        if (start(&self) < 0)
-            return 1;
+        if (start(&self) < 0) {
+            if (++self.failures == SUPERVISOR_FAILURES_MAX)
+                return 1;
+            watch(&self, DELAY_MOST_NS);
+            continue;
+        }
         int status = watch(&self, 0);
         bool goes_on = judge(&self, status, &code);
         self.child = 0;
         if (!goes_on)
             return code;
         watch(&self, self.delay_ns);
-        if (self.is_ending)
+        if (self.is_ending && self.kept_count == 0)
             return code;
     }
 }

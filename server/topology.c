@@ -261,11 +261,13 @@ static int populate_vm(struct topology *topology, const struct config *config, s
     if (result == 0) {
         adoption_take_vm(vm);
         result = vm_start(vm);
+        /* A device's page that cannot be had now is that VM's trouble, and was told. */
+        if (result < 0 && vm_has_device(vm) && !vm->is_attached)
+            return 0;
     }
     if (result == 0 && vm->adopts_paused)
         result = vm_pause(vm);
-    /* A device's page that cannot be had now is that VM's trouble, and was told. */
-    return result < 0 && vm && vm_has_device(vm) && !vm->is_attached ? 0 : result;
+    return result;
 }
 
 int topology_populate(struct topology *topology, const struct config *config)

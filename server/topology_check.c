@@ -26,6 +26,16 @@ static void check_pollers(struct config *config, const struct machine_facts *fac
 
 /* A poller with one VM that never waits does not wait for the others either, and one that takes requests
  * out of an inbox cannot be woken by whoever puts them there. */
+static void check_lines(struct config *config)
+{
+    for (size_t i = 0; i < config->client_count; i++)
+        if (config->clients[i].interrupt &&
+            config->vms[config->clients[i].vm].source == CONFIG_SOURCE_HSM)
+            config_report(config, config->clients[i].mark,
+                          "interrupt: not with a VM of source hsm, whose driver takes messages only; "
+                          "expected none");
+}
+
 static void check_waits(struct config *config)
 {
     for (size_t i = 0; i < config->vm_count; i++) {
@@ -185,5 +195,6 @@ void topology_check(struct config *config, const struct placement *placement,
     if (config->problem_count == 0) /* else a VM's poller may not be known */
         check_waits(config);
     check_clients(config);
+    check_lines(config);
     launcher_check(config, placement_machine(placement));
 }

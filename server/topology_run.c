@@ -184,9 +184,9 @@ int topology_settle(struct topology *topology)
     if (stop_pollers(topology) < 0)
         result = -ETIMEDOUT;
     settle_rest(topology);
-    completion_settle(topology);
-    cpu_latency_release(&topology->cpu_latency);
     notifier_stop(topology->notifier); /* the doorbells that were answered have rung */
+    completion_settle(topology);       /* alone now: what is told here is told once */
+    cpu_latency_release(&topology->cpu_latency);
     return result;
 }
 

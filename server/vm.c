@@ -45,9 +45,15 @@ static void open_page(void *context)
         page_pause(vm->page);
 }
 
+#define SETTLING_TURNS 1000000u /* pauses, some tens of milliseconds */
+
 static void close_page(void *context)
 {
-    page_close(((struct vm *)context)->page);
+    struct vm *vm = context;
+    page_pause(vm->page);
+    if (vm_has_device(vm)) /* who asked is still there */
+        page_settle_all(vm->page);
+    page_close(vm->page);
 }
 
 static void pause_page(void *context)
@@ -297,8 +303,11 @@ void vm_detach_again(struct vm *vm)
         return;
     /* An external client's thread is no poller: close_page made its tickets stale, but it may be
      * between winning and writing, a handful of instructions. */
-    while (page_in_flight(vm->page) > 0)
+    for (uint32_t turns = 0; page_in_flight(vm->page) > 0; turns++) {
+        if (turns == SETTLING_TURNS)
+            return; /* tried again by the second */
         ticks_pause();
+    }
     adoption_note_detached(vm);
     vm_hsm_disconnect(vm);
     page_source_close(&vm->source);

@@ -51,8 +51,8 @@ int vm_hsm_attach(struct vm *vm, pid_t pid, int page)
     vm->handed[1] = page;
     int result = vm_source_open(vm);
     vm->handed[1] = -1;
-    if (result < 0)
-        return result;
+    if (result < 0) /* EEXIST here is the driver's: the log says who */
+        return result == -EEXIST ? -EBUSY : result;
     close(vm->handed[0]);
     vm->handed[0] = -1;
     vm->requester_pid = pid;

@@ -212,7 +212,9 @@ int hsm_take_over(const struct hsm_options *options, int device, int page_descri
             fail(-errno, reason, reason_bytes, "no descriptor of the device: %s", strerror(errno));
     if (result == 0)
         result = take_page(created, page_descriptor, reason, reason_bytes);
-    if (result == 0)
+    /* Whoever hands it over says that nobody else is its client: an earlier ioreqd was, then. */
+    if (result == 0 && (result = become_client(created, reason, reason_bytes)) == -EEXIST &&
+        call(created->device, ACRN_IOCTL_DESTROY_IOREQ_CLIENT, NULL) == 0)
         result = become_client(created, reason, reason_bytes);
     if (result < 0)
         hsm_destroy(created);
