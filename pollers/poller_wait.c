@@ -22,17 +22,19 @@
 
 _Static_assert(RING_ENTRIES >= 3 * ENTRIES_MAX, "all can be armed at once");
 
-/* An upcall: wait until it is readable, read it, write what enables the next one; a chain. */
+/* An upcall's way: wait until it is readable, read it, write what enables the next one; a chain. The
+ * poller's own, from poller_wait_begin on. */
 struct entry {
-    struct upcall upcall; /* control's; its descriptors are duplicates; read_bytes 0: free */
-    bool is_live;         /* the poller's, like the rest: waited for */
-    uint32_t outstanding; /* steps that the kernel owes an answer */
+    bool is_live;         /* waited for */
     bool is_lost;         /* it cannot be waited for */
+    uint32_t outstanding; /* steps that the kernel owes an answer */
     uint64_t count;       /* where it is read to */
 };
 
 struct poller_wait {
     struct ring *ring;
+    /* Control's, and read by the poller while live; descriptors are duplicates; read_bytes 0: free. */
+    struct upcall upcalls[ENTRIES_MAX];
     struct entry entries[ENTRIES_MAX];
 };
 
@@ -55,20 +57,20 @@ int poller_wait_create(struct poller_wait **wait)
         poller_wait_destroy(created);
         return result;
     }
-    created->entries[0].upcall = (struct upcall){
+    created->upcalls[0] = (struct upcall){
         .descriptor = wake, .read_bytes = UPCALL_EVENTFD_BYTES, .rearm_descriptor = -1};
     created->entries[0].is_live = true;
     *wait = created;
     return 0;
 }
 
-static void entry_clear(struct entry *entry)
+static void upcall_clear(struct upcall *upcall)
 {
-    if (entry->upcall.read_bytes)
-        close(entry->upcall.descriptor);
-    if (entry->upcall.rearm_bytes)
-        close(entry->upcall.rearm_descriptor);
-    *entry = (struct entry){.outstanding = 0};
+    if (upcall->read_bytes)
+        close(upcall->descriptor);
+    if (upcall->rearm_bytes)
+        close(upcall->rearm_descriptor);
+    *upcall = (struct upcall){.descriptor = -1};
 }
 
 void poller_wait_destroy(struct poller_wait *wait)
@@ -77,7 +79,7 @@ void poller_wait_destroy(struct poller_wait *wait)
         return;
     ring_destroy(wait->ring);
     for (uint32_t i = 0; i < ENTRIES_MAX; i++)
-        entry_clear(&wait->entries[i]);
+        upcall_clear(&wait->upcalls[i]);
     free(wait);
 }
 
@@ -85,7 +87,7 @@ void poller_wait_wake(struct poller_wait *wait)
 {
     const uint64_t one = 1;
     /* EAGAIN: it holds all it can, and ends the wait as well. */
-    ssize_t written = write(wait->entries[0].upcall.descriptor, &one, sizeof(one));
+    ssize_t written = write(wait->upcalls[0].descriptor, &one, sizeof(one));
     (void)written;
 }
 
@@ -100,7 +102,7 @@ static bool is_valid(const struct upcall *upcall)
 int poller_wait_add(struct poller_wait *wait, const struct upcall *upcall, uint32_t *index)
 {
     uint32_t i = 1; /* 0 is the wake's */
-    while (i < ENTRIES_MAX && wait->entries[i].upcall.read_bytes)
+    while (i < ENTRIES_MAX && wait->upcalls[i].read_bytes)
         i++;
     if (!is_valid(upcall))
         return -EINVAL;
@@ -119,7 +121,7 @@ int poller_wait_add(struct poller_wait *wait, const struct upcall *upcall, uint3
             return result;
         }
     }
-    wait->entries[i] = (struct entry){.upcall = added};
+    wait->upcalls[i] = added;
     *index = i;
     return 0;
 }
@@ -127,7 +129,7 @@ int poller_wait_add(struct poller_wait *wait, const struct upcall *upcall, uint3
 /* The kernel owes nothing of it: a new chain. */
 static void entry_arm(struct poller_wait *wait, struct entry *entry)
 {
-    const struct upcall *upcall = &entry->upcall;
+    const struct upcall *upcall = &wait->upcalls[entry - wait->entries];
     struct ring *ring = wait->ring;
     bool is_uio = upcall->read_bytes == UPCALL_UIO_BYTES;
     /* There is room: the ring has a place for every step there can be. */
@@ -163,12 +165,12 @@ static bool hear(struct poller_wait *wait)
 
 void poller_wait_remove(struct poller_wait *wait, uint32_t index)
 {
-    entry_clear(&wait->entries[index]);
+    upcall_clear(&wait->upcalls[index]);
 }
 
 void poller_wait_begin(struct poller_wait *wait, uint32_t index)
 {
-    wait->entries[index].is_live = true;
+    wait->entries[index] = (struct entry){.is_live = true};
 }
 
 int poller_wait_end(struct poller_wait *wait, uint32_t index)

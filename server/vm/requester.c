@@ -37,15 +37,15 @@ struct requester {
     uint32_t vcpu_count;
     uint32_t poller_cpu; /* or REQUESTER_CPU_UNKNOWN */
     uint64_t spin_ticks;
-    bool server_waits;                 /* for requests: it wants to be rung */
-    int upcall_fd;                     /* eventfd: written after each PENDING; -1: none */
-    int notify_fds[SLOT_COUNT];        /* eventfds: read for COMPLETE; -1: the vCPU polls */
-    int ivshmem_fd;                    /* its hang-up tells the guest that we are gone; -1: none */
-    int socket_fd;                     /* its hang-up is the server's death */
-    int page_fd;                       /* shows the next server that we are who had the page */
-    bool is_kept;                      /* by somebody who starts a next server */
-    const char *socket_path, *vm_name; /* copies, behind the requester */
-    int wake_fd;                       /* eventfd: ends the watcher */
+    bool server_waits;                  /* for requests: it wants to be rung */
+    _Atomic int upcall_fd;              /* eventfd: written after each PENDING; -1: none */
+    _Atomic int notify_fds[SLOT_COUNT]; /* eventfds: read for COMPLETE; -1: the vCPU polls */
+    int ivshmem_fd;                     /* its hang-up tells the guest that we are gone; -1: none */
+    int socket_fd;                      /* its hang-up is the server's death */
+    int page_fd;                        /* shows the next server that we are who had the page */
+    bool is_kept;                       /* by somebody who starts a next server */
+    const char *socket_path, *vm_name;  /* copies, behind the requester */
+    int wake_fd;                        /* eventfd: ends the watcher */
     pthread_t watcher;
     struct requester_listener listener; /* the watcher calls it */
     _Atomic bool is_over; /* set by the watcher or requester_stop, read by every access */
@@ -101,6 +101,19 @@ static void ring(int fd)
         abort(); /* cannot happen */
 }
 
+/* The watcher looks at them while they are made. Acquire: pairs with set_eventfd. */
+static int eventfd_of(const _Atomic int *place)
+{
+    return atomic_load_explicit(place, memory_order_acquire);
+}
+
+/* Release: pairs with eventfd_of. */
+static int set_eventfd(_Atomic int *place, int fd)
+{
+    atomic_store_explicit(place, fd, memory_order_release);
+    return fd;
+}
+
 /* Gives the server one of our eventfds. */
 static int requester_give(const struct requester *requester, const char *line, int fd)
 {
@@ -122,20 +135,21 @@ static int requester_give(const struct requester *requester, const char *line, i
 static int requester_give_eventfds(const struct requester *requester)
 {
     char line[64];
-    int result = 0;
+    int result = 0, upcall_fd = eventfd_of(&requester->upcall_fd);
     for (uint32_t i = 0; i < SLOT_COUNT && result == 0; i++) {
-        if (requester->notify_fds[i] < 0)
+        int notify_fd = eventfd_of(&requester->notify_fds[i]);
+        if (notify_fd < 0)
             continue;
         snprintf(line, sizeof(line), "notify-assign %.15s %u", requester->vm_name, i);
-        result = requester_give(requester, line, requester->notify_fds[i]);
-        ring(requester->notify_fds[i]);
+        result = requester_give(requester, line, notify_fd);
+        ring(notify_fd);
     }
     snprintf(line, sizeof(line), "upcall-assign %.15s", requester->vm_name);
-    if (result == 0 && requester->upcall_fd >= 0) {
-        result = requester_give(requester, line, requester->upcall_fd);
+    if (result == 0 && upcall_fd >= 0) {
+        result = requester_give(requester, line, upcall_fd);
         if (result == -EOPNOTSUPP) /* it spins now */
             result = 0;
-        ring(requester->upcall_fd);
+        ring(upcall_fd);
     }
     return result;
 }
@@ -305,11 +319,11 @@ static void requester_release(struct requester *requester)
         close(requester->wake_fd);
     if (requester->ivshmem_fd >= 0)
         close(requester->ivshmem_fd);
-    if (requester->upcall_fd >= 0)
-        close(requester->upcall_fd);
+    if (eventfd_of(&requester->upcall_fd) >= 0)
+        close(eventfd_of(&requester->upcall_fd));
     for (uint32_t i = 0; i < SLOT_COUNT; i++)
-        if (requester->notify_fds[i] >= 0)
-            close(requester->notify_fds[i]);
+        if (eventfd_of(&requester->notify_fds[i]) >= 0)
+            close(eventfd_of(&requester->notify_fds[i]));
     free(requester);
 }
 
@@ -327,8 +341,10 @@ static struct requester *requester_create(const char *socket_path, const char *v
     char *copies = (char *)(created + 1);
     created->socket_path = memcpy(copies, socket_path, path_bytes);
     created->vm_name = memcpy(copies + path_bytes, vm_name, name_bytes);
-    created->ivshmem_fd = created->socket_fd = created->page_fd = created->upcall_fd = -1;
-    memset(created->notify_fds, -1, sizeof(created->notify_fds));
+    created->ivshmem_fd = created->socket_fd = created->page_fd = -1;
+    set_eventfd(&created->upcall_fd, -1);
+    for (uint32_t i = 0; i < SLOT_COUNT; i++)
+        set_eventfd(&created->notify_fds[i], -1);
     created->listener = *listener;
     created->poller_cpu = REQUESTER_CPU_UNKNOWN;
     created->spin_ticks = ticks_from_ns(SPIN_NS);
@@ -374,10 +390,10 @@ static void requester_take_vectors(struct requester *requester, struct ivshmem *
                                    uint32_t notified)
 {
     requester->ivshmem_fd = dup(joined->socket);
-    requester->upcall_fd = dup(joined->peer_vectors[0]);
+    set_eventfd(&requester->upcall_fd, dup(joined->peer_vectors[0]));
     for (uint32_t i = 0; i < requester->vcpu_count; i++)
         if (notified >> i & 1)
-            requester->notify_fds[i] = dup(joined->vectors[i]);
+            set_eventfd(&requester->notify_fds[i], dup(joined->vectors[i]));
 }
 
 int requester_register(const char *ivshmem_path, uint64_t offset_bytes, uint32_t vcpu_count,
@@ -421,13 +437,12 @@ static int requester_make_eventfds(struct requester *requester, uint32_t notifie
     for (uint32_t i = 0; i < requester->vcpu_count; i++) {
         if (!(notified >> i & 1))
             continue;
-        requester->notify_fds[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-        if (requester->notify_fds[i] < 0)
+        if (set_eventfd(&requester->notify_fds[i], eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) < 0)
             return -errno;
     }
-    if (requester->server_waits)
-        requester->upcall_fd = eventfd(0, EFD_CLOEXEC);
-    return requester->server_waits && requester->upcall_fd < 0 ? -errno : 0;
+    if (requester->server_waits && set_eventfd(&requester->upcall_fd, eventfd(0, EFD_CLOEXEC)) < 0)
+        return -errno;
+    return 0;
 }
 
 int requester_prepare(struct requester *requester, uint32_t notified, char *error,
@@ -463,8 +478,8 @@ void requester_stop(struct requester *requester)
     /* Relaxed: a flag of its own, nothing is published with it. */
     atomic_store_explicit(&requester->is_over, true, memory_order_relaxed);
     for (uint32_t i = 0; i < SLOT_COUNT; i++) /* whoever sleeps looks again */
-        if (requester->notify_fds[i] >= 0)
-            ring(requester->notify_fds[i]);
+        if (eventfd_of(&requester->notify_fds[i]) >= 0)
+            ring(eventfd_of(&requester->notify_fds[i]));
 }
 
 bool requester_is_over(const struct requester *requester)
@@ -551,12 +566,12 @@ int requester_access(struct requester *requester, uint32_t vcpu, struct requeste
     /* Acquire: pairs with the server's release when it frees a slot at attach or reset. */
     if (__atomic_load_n(&slot->processed, __ATOMIC_ACQUIRE) != SLOT_FREE)
         return -EPROTO;
-    int notify_fd = requester->notify_fds[vcpu];
+    int notify_fd = eventfd_of(&requester->notify_fds[vcpu]);
     slot_fill(slot, access, notify_fd < 0);
     /* Release: pairs with the poller's acquire of PENDING, publishes the request. */
     __atomic_store_n(&slot->processed, SLOT_PENDING, __ATOMIC_RELEASE);
-    if (requester->upcall_fd >= 0)
-        ring(requester->upcall_fd);
+    if (eventfd_of(&requester->upcall_fd) >= 0)
+        ring(eventfd_of(&requester->upcall_fd));
     int result =
         notify_fd < 0 ? slot_wait(requester, slot) : slot_sleep(requester, slot, notify_fd);
     if (result != 0)

@@ -509,6 +509,10 @@ int main(int argc, char **argv)
 {
     if (argc > 2 && strcmp(argv[1], "--device") == 0)
         return be_device(argv[2], argc > 3 ? argv[3] : "");
+    if (strcmp(IOREQD_SANITIZE, "thread") == 0) {
+        printf("skip: the thread sanitizer keeps books in the memory that a new process shares\n");
+        return 77;
+    }
     ssize_t length = readlink("/proc/self/exe", self, sizeof(self) - 1);
     if (length <= 0)
         return 1;
