@@ -25,7 +25,9 @@ struct serving {
     struct client client;
     struct histogram *recorded; /* by the poller */
     uint64_t *addresses;        /* [ADDRESS_COUNT] */
+    char apart[128]; /* the requester writes what follows, the poller reads what comes before */
     uint32_t next_address;
+    char apart_too[128];
     uint32_t mode;
     _Atomic uint32_t stop_bare;
     struct poller_command stop_command;
