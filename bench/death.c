@@ -18,7 +18,7 @@
 #include "clients/library/session.h"
 #include "pollers/slot.h"
 #include "pollers/ticks.h"
-#include "server/wire.h"
+#include "server/socket/wire.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -44,7 +44,7 @@ struct process_policy {
 /* What of a client must be known to the server after this one, one word so that it is never half: the
  * epoch of its last incarnation; by how much that is more than the one by which the same process was known
  * to an earlier server, 0: it was not; whether somebody served or was awaited; and, on top, what fits
- * all that. It lies where it outlives this process (server/journal.h). */
+ * all that. It lies where it outlives this process (server/restart/journal.h). */
 struct process_kept {
     _Atomic uint64_t word;
 };
@@ -121,10 +121,10 @@ struct process_port {
     struct process_hold holds[PROCESS_SLOTS];
     struct process_kept *kept; /* NULL: nobody keeps it */
     uint32_t owner;            /* its number there; 0: none */
-    uint32_t adopted_epoch; /* of who served when an earlier server died; 0: nobody did */
-    uint32_t adopted_from;  /* what that one calls itself, if it never heard of that epoch; 0 */
-    uint32_t from_epoch;    /* the same of the one that serves */
-    uint64_t grace_until;   /* ticks; until then requests wait for it, whatever their deadline */
+    uint32_t adopted_epoch;    /* of who served when an earlier server died; 0: nobody did */
+    uint32_t adopted_from;     /* what that one calls itself, if it never heard of that epoch; 0 */
+    uint32_t from_epoch;       /* the same of the one that serves */
+    uint64_t grace_until;      /* ticks; until then requests wait for it, whatever their deadline */
     struct process_last last[PROCESS_LAST_CELLS];
 
     /* Relaxed, all: figures, and nobody orders anything by the state. */

@@ -3,7 +3,7 @@
  * notify_target.h - how a requester that does not poll is told that its slot is COMPLETE.
  *
  * Flow:    whoever brings the page (a page source, or the requester by `notify-assign`) describes one
- *          target a vCPU -> completion_assign (server/completion.h) -> after each COMPLETE of a slot
+ *          target a vCPU -> completion_assign (server/notify/completion.h) -> after each COMPLETE of a slot
  *          whose completion_polling was 0 the target is told, exactly once.
  *
  *              NOTIFY_EVENTFD   a vCPU's eventfd            io_uring, or the notifier's thread

@@ -52,7 +52,7 @@ struct page_due {
 };
 
 /* What of a page must be known to the process that serves it after this one. Where it lies in memory of
- * its own (page_keep), that outlives the process: server/journal.h. */
+ * its own (page_keep), that outlives the process: server/restart/journal.h. */
 struct page_kept {
     struct slot_record records[SLOT_COUNT];
     _Atomic uint64_t pci_address; /* last 4-byte write to 0xcf8, and above it its complement */

@@ -20,7 +20,7 @@
  *          the request, a reset, a shutdown; the compare-and-swap lets exactly one through. A
  *          ticket of an earlier request never wins: its sequence is over. hold: the sweeping poller,
  *          which closes too, unless it hangs in the device for good: see page_settle_frozen.
- * Memory:  one cache line a slot. It may lie in memory that outlives the process (server/journal.h):
+ * Memory:  one cache line a slot. It may lie in memory that outlives the process (server/restart/journal.h):
  *          what is stored here is, between any two stores, what page_adopt.h needs to settle the slot
  *          once, and what has been damaged does not look like it.
  */

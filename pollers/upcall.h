@@ -2,7 +2,7 @@
 /*
  * upcall.h - how a requester tells that a slot is PENDING, for a poller that waits instead of spins.
  *
- * Flow:    whoever brings the page describes it -> arrival_assign (server/arrival.h) -> while the
+ * Flow:    whoever brings the page describes it -> arrival_assign (server/notify/arrival.h) -> while the
  *          poller has nothing to do for longer than its VMs' wait_after, it waits in io_uring for any
  *          of its upcalls -> it reads descriptor, re-enables it, and sweeps again.
  *

@@ -2,15 +2,15 @@
 #include "server/control.h"
 
 #include "pollers/ring.h"
-#include "server/adoption.h"
+#include "server/devices/service.h"
 #include "server/event_loop.h"
 #include "server/events.h"
-#include "server/keeper.h"
-#include "server/launcher.h"
-#include "server/listener.h"
 #include "server/log.h"
-#include "server/registration.h"
-#include "server/service.h"
+#include "server/processes/launcher.h"
+#include "server/processes/registration.h"
+#include "server/restart/adoption.h"
+#include "server/restart/keeper.h"
+#include "server/socket/listener.h"
 
 #include <errno.h>
 #include <poll.h>

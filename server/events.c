@@ -3,8 +3,8 @@
 
 #include "clients/process_port.h"
 #include "server/budgets.h"
-#include "server/ioeventfd.h"
 #include "server/log.h"
+#include "server/notify/ioeventfd.h"
 #include "server/status.h"
 #include "server/vm_client.h"
 

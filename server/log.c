@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "server/log.h"
 
+#include "server/devices/terminal.h"
 #include "server/output.h"
-#include "server/terminal.h"
 
 #include <errno.h>
 #include <stdarg.h>

@@ -4,10 +4,10 @@
 #include "config/print.h"
 #include "pollers/memory.h"
 #include "server/control.h"
-#include "server/device_options.h"
+#include "server/devices/device_options.h"
 #include "server/log.h"
+#include "server/restart/supervisor.h"
 #include "server/standard_descriptors.h"
-#include "server/supervisor.h"
 #include "server/topology.h"
 
 #include <errno.h>

@@ -3,9 +3,9 @@
 
 #include "pollers/ticks.h"
 #include "server/budgets.h"
-#include "server/launcher.h"
+#include "server/devices/service.h"
 #include "server/log.h"
-#include "server/service.h"
+#include "server/processes/launcher.h"
 #include "server/vm_client.h"
 #include "server/vm_source.h"
 
@@ -91,9 +91,10 @@ static void check_vms(const struct reload *reload, struct config *next)
         if (vm && (vm->page->vcpu_count != to->vcpus || vm->poller_index != to->poller ||
                    vm->has_pci != to->pci || !vm_has_source(vm, to) ||
                    vm->page->wait_ticks != ticks_from_ns(to->wait_after_ns)))
-            config_report(next, to->mark,
-                          "vcpus, poller, pci, source and wait_after of a VM cannot change while it "
-                          "exists; expected those it has, or another name");
+            config_report(
+                next, to->mark,
+                "vcpus, poller, pci, source and wait_after of a VM cannot change while it "
+                "exists; expected those it has, or another name");
     }
 }
 

@@ -23,11 +23,11 @@
 
 #include "config/config.h"
 #include "pollers/placement.h"
-#include "server/cpu_latency.h"
-#include "server/machine_facts.h"
-#include "server/thread_plan.h"
+#include "server/threads/cpu_latency.h"
+#include "server/threads/machine_facts.h"
+#include "server/threads/thread_plan.h"
+#include "server/threads/watchdog.h"
 #include "server/vm.h"
-#include "server/watchdog.h"
 
 struct completion;
 struct journal;

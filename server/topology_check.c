@@ -3,8 +3,8 @@
 #include "server/topology.h"
 
 #include "clients/process_port.h"
-#include "server/launcher.h"
-#include "server/stream.h"
+#include "server/devices/stream.h"
+#include "server/processes/launcher.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -31,9 +31,10 @@ static void check_lines(struct config *config)
     for (size_t i = 0; i < config->client_count; i++)
         if (config->clients[i].interrupt &&
             config->vms[config->clients[i].vm].source == CONFIG_SOURCE_HSM)
-            config_report(config, config->clients[i].mark,
-                          "interrupt: not with a VM of source hsm, whose driver takes messages only; "
-                          "expected none");
+            config_report(
+                config, config->clients[i].mark,
+                "interrupt: not with a VM of source hsm, whose driver takes messages only; "
+                "expected none");
 }
 
 static void check_waits(struct config *config)

@@ -4,12 +4,12 @@
 
 #include "pollers/notifier.h"
 #include "pollers/ticks.h"
-#include "server/adoption.h"
-#include "server/advice.h"
-#include "server/completion.h"
 #include "server/log.h"
-#include "server/residence.h"
-#include "server/thread_faults.h"
+#include "server/notify/completion.h"
+#include "server/restart/adoption.h"
+#include "server/threads/advice.h"
+#include "server/threads/residence.h"
+#include "server/threads/thread_faults.h"
 #include "server/vm_source.h"
 
 #include <errno.h>

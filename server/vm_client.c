@@ -7,11 +7,11 @@
 #include "pollers/histogram.h"
 #include "pollers/memory.h"
 #include "pollers/ticks.h"
-#include "server/adoption.h"
-#include "server/ioeventfd.h"
-#include "server/launcher.h"
-#include "server/registration.h"
-#include "server/service.h"
+#include "server/devices/service.h"
+#include "server/notify/ioeventfd.h"
+#include "server/processes/launcher.h"
+#include "server/processes/registration.h"
+#include "server/restart/adoption.h"
 #include "server/topology.h"
 
 #include <errno.h>

@@ -16,8 +16,8 @@
 #ifndef SERVER_VM_HSM_H
 #define SERVER_VM_HSM_H
 
-#include "server/ioeventfd.h"
-#include "server/irqfd.h"
+#include "server/notify/ioeventfd.h"
+#include "server/notify/irqfd.h"
 
 /* True: a device model hands it over. */
 bool vm_hsm_is_handed(const struct vm *vm);

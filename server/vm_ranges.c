@@ -2,7 +2,7 @@
 /* vm_client.h's ranges: a change goes into the router in use, a new set of ranges into a new one. */
 #include "server/vm_client.h"
 
-#include "server/ioeventfd.h"
+#include "server/notify/ioeventfd.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "server/vm_source.h"
 
-#include "server/adoption.h"
-#include "server/arrival.h"
-#include "server/completion.h"
 #include "server/log.h"
+#include "server/notify/arrival.h"
+#include "server/notify/completion.h"
+#include "server/restart/adoption.h"
 #include "server/sources/lost_page.h"
 #include "server/vm_hsm.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "server/ctl/eventfds.h"
 
-#include "server/wire.h"
+#include "server/socket/wire.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* ioreqctl: asks a running ioreqd over its socket. A command's words are sent as one line; the server
- * knows them (server/commands.c), this program only how to ask. */
+ * knows them (server/socket/commands.c), this program only how to ask. */
 #include "server/ctl/eventfds.h"
 #include "server/ctl/placement_command.h"
+#include "server/socket/wire.h"
 #include "server/standard_descriptors.h"
-#include "server/wire.h"
 
 #include <errno.h>
 #include <getopt.h>

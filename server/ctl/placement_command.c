@@ -5,8 +5,8 @@
 #include "pollers/placement.h"
 #include "server/ctl/placement_report.h"
 #include "server/ctl/sketch.h"
-#include "server/device_options.h"
-#include "server/thread_plan.h"
+#include "server/devices/device_options.h"
+#include "server/threads/thread_plan.h"
 
 #include <errno.h>
 #include <getopt.h>

@@ -8,7 +8,7 @@
 #ifndef SERVER_CTL_PLACEMENT_REPORT_H
 #define SERVER_CTL_PLACEMENT_REPORT_H
 
-#include "server/thread_plan.h"
+#include "server/threads/thread_plan.h"
 
 #include <stdio.h>
 

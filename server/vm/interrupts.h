@@ -2,7 +2,7 @@
 /*
  * interrupts.h - binds the eventfds that the server names to interrupts of a KVM guest.
  *
- * Flow:    interrupts_init -> interrupts_hear, each line of the server's (server/irqfd.h) ->
+ * Flow:    interrupts_init -> interrupts_hear, each line of the server's (server/notify/irqfd.h) ->
  *          interrupts_fini. From then on an interrupt goes from whoever writes the eventfd to the
  *          guest within the kernel.
  * Threads: init and fini: one; hear: the requester's watcher.

@@ -2,8 +2,8 @@
 #include "server/vm/ivshmem.h"
 
 #include "pollers/slot.h"
-#include "server/descriptor_passing.h"
-#include "server/wire.h"
+#include "server/socket/descriptor_passing.h"
+#include "server/socket/wire.h"
 
 #include <endian.h>
 #include <errno.h>

@@ -3,8 +3,8 @@
 
 #include "pollers/slot.h"
 #include "pollers/ticks.h"
+#include "server/socket/wire.h"
 #include "server/vm/ivshmem.h"
-#include "server/wire.h"
 
 #include <errno.h>
 #include <fcntl.h>

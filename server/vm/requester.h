@@ -39,7 +39,7 @@ struct requester_access {
 int requester_attach(const char *socket_path, const char *vm_name, struct requester **requester,
                      char *error, size_t error_bytes);
 
-/* Hears what the server says on the attached connection, line by line (server/irqfd.h), on a thread
+/* Hears what the server says on the attached connection, line by line (server/notify/irqfd.h), on a thread
  * of the requester's. The descriptor that came with it, or -1, is the listener's to close. */
 struct requester_listener {
     void (*line)(void *context, const char *line, int descriptor);

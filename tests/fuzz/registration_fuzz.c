@@ -14,11 +14,11 @@
 #include "clients/channel.h"
 #include "pollers/notifier.h"
 #include "pollers/poller_internal.h"
-#include "server/connection.h"
-#include "server/descriptor_passing.h"
-#include "server/device_options.h"
+#include "server/devices/device_options.h"
 #include "server/log.h"
-#include "server/registration.h"
+#include "server/processes/registration.h"
+#include "server/socket/connection.h"
+#include "server/socket/descriptor_passing.h"
 #include "tests/support/chosen_cpu.h"
 
 #include <dirent.h>

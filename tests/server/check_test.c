@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Everything a machine can hold against a configuration is told before anything starts. */
 #include "config/config.h"
-#include "server/device_options.h"
+#include "server/devices/device_options.h"
 #include "server/topology.h"
 
 #include <fcntl.h>

@@ -3,7 +3,7 @@
 #include "tests/support/daemon.h"
 
 #include "config/config.h"
-#include "server/device_options.h"
+#include "server/devices/device_options.h"
 #include "server/topology.h"
 
 static void check_with(const struct machine_facts *facts, const char *sandbox, char *report,

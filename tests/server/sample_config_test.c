@@ -15,8 +15,8 @@
 #include "config/document.h"
 #include "config/print.h"
 #include "pollers/placement.h"
-#include "server/device_options.h"
-#include "server/machine_facts.h"
+#include "server/devices/device_options.h"
+#include "server/threads/machine_facts.h"
 #include "server/topology.h"
 
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The end of the server with requests in flight at somebody who does not answer: every requester has
  * its answer, in bounded time. */
-#include "server/sandbox.h"
+#include "server/threads/sandbox.h"
 #include "tests/support/daemon.h"
 #include "tests/support/world.h"
 

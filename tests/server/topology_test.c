@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* From the text of a configuration to what a device is told, and to where pollers run. */
 #include "config/config.h"
-#include "server/device_options.h"
+#include "server/devices/device_options.h"
 #include "tests/support/guest.h"
 
 #include "pollers/placement.h"

@@ -5,8 +5,8 @@
 #include "tests/support/captured_stderr.h"
 #include "tests/support/world.h"
 
-#include "server/sandbox.h"
 #include "server/sources/lost_page.h"
+#include "server/threads/sandbox.h"
 #include "server/vm_source.h"
 
 #include <stdatomic.h>

@@ -2,7 +2,7 @@
 /* The storm's server and loads: started, asked, ended, and held to account. */
 #include "tests/stress/storm.h"
 
-#include "server/wire.h"
+#include "server/socket/wire.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -8,8 +8,8 @@
 #ifndef TESTS_SUPPORT_DAEMON_H
 #define TESTS_SUPPORT_DAEMON_H
 
+#include "server/socket/wire.h"
 #include "server/vm/requester.h"
-#include "server/wire.h"
 
 #include "clients/request.h"
 

@@ -8,7 +8,7 @@
  *
  * Source: QEMU docs/specs/ivshmem-spec.rst, "Client-Server protocol" (facts).
  */
-#include "server/descriptor_passing.h"
+#include "server/socket/descriptor_passing.h"
 
 #include <endian.h>
 #include <errno.h>

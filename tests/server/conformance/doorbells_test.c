@@ -3,8 +3,8 @@
 #include "tests/server/conformance/table.h"
 
 #include "pollers/notifier.h"
-#include "server/ioeventfd.h"
-#include "server/irqfd.h"
+#include "server/notify/ioeventfd.h"
+#include "server/notify/irqfd.h"
 
 #include <sys/eventfd.h>
 #include <unistd.h>

@@ -4,8 +4,8 @@
 #include "tests/server/sources/tree.h"
 
 #include "pollers/ticks.h"
-#include "server/sandbox.h"
 #include "server/sources/lost_page.h"
+#include "server/threads/sandbox.h"
 
 #include <errno.h>
 #include <pthread.h>

@@ -4,7 +4,7 @@
  * them with requests in flight, and holds every count against what the protocol promises.
  *     acrn-vcpus SOCKET
  * Prints "counts VM: ..." for each; exit code 1 with the first thing that is not as it should be. */
-#include "server/wire.h"
+#include "server/socket/wire.h"
 #include "tests/integration/qemu/acrn/acrn_sim.h"
 
 #include <errno.h>

@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "server/restart/adoption.h"
+
+#include "pollers/page_adopt.h"
+#include "pollers/process_serve.h"
+#include "pollers/slot.h"
+#include "pollers/ticks.h"
+#include "server/log.h"
+#include "server/restart/journal.h"
+#include "server/restart/keeper.h"
+#include "server/vm_source.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define JOURNAL_NAME "journal"
+#define VM_PREFIX    "vm-"
+
+static void name_of(const char *vm, char name[KEEPER_NAME_BYTES])
+{
+    snprintf(name, KEEPER_NAME_BYTES, VM_PREFIX "%s", vm);
+}
+
+/* ---- the journal ------------------------------------------------------------------------- */
+
+void adoption_begin(struct topology *topology)
+{
+    char reason[TOPOLOGY_REASON_BYTES];
+    int result = 0;
+    keeper_open();
+    if (!keeper_is_there())
+        return;
+    int descriptor = keeper_take(JOURNAL_NAME);
+    if (descriptor >= 0 &&
+        journal_open(descriptor, &topology->journal, reason, sizeof(reason)) < 0) {
+        log_error("the journal of an earlier ioreqd is refused: %s; what was in flight is "
+                  "completed with all-ones",
+                  reason);
+        topology->journal_refused = true;
+    }
+    if (topology->journal)
+        return;
+    /* The old one stays with the keeper until every page of its time is settled: adoption_end. */
+    result = journal_create(&topology->journal);
+    if (result < 0)
+        log_error("no journal: %s; a death of this ioreqd will lose requests", strerror(-result));
+    topology->journal_is_fresh = result == 0;
+}
+
+static void store_fresh_journal(struct topology *topology)
+{
+    if (!topology->journal_is_fresh)
+        return;
+    keeper_forget(JOURNAL_NAME);
+    keeper_store(JOURNAL_NAME, journal_descriptor(topology->journal));
+    topology->journal_is_fresh = false;
+}
+
+/* ---- places ------------------------------------------------------------------------------ */
+
+void adoption_place_vm(struct vm *vm)
+{
+    struct journal *journal = vm->topology->journal;
+    /* A driver offers again what was not finished, and FINISHING is nothing that outlives us. */
+    if (!journal || vm->source_kind->has_driver)
+        return;
+    uint32_t vcpu_count = vm->page->vcpu_count;
+    vm->kept = journal_find_vm(journal, vm->name, vcpu_count, vm->node);
+    vm->was_kept = vm->kept != NULL;
+    if (!vm->kept)
+        vm->kept = journal_add_vm(journal, vm->name, vcpu_count, vm->node);
+    if (vm->kept)
+        page_keep(vm->page, vm->kept);
+    else
+        log_warning("vm %s: no place in the journal; a death of this ioreqd loses its requests",
+                    vm->name);
+}
+
+void adoption_place_client(struct vm_client *client)
+{
+    struct journal *journal = client->vm->topology->journal;
+    struct process_port *port = client->client.process;
+    struct process_kept_words words;
+    if (!journal)
+        return;
+    port->kept = journal_add_process(journal, client->vm->name, client->client.name, &port->owner);
+    if (!port->kept || !process_kept_get(port->kept, &words) || words.epoch == 0)
+        return;
+    client->epoch = words.epoch;
+    if (!client->vm->topology->is_started) /* else it succeeds one of this server's own */
+        process_adopt(&client->client, ticks_now() + ticks_from_ns(ADOPTION_PROCESS_NS));
+}
+
+/* A reload has two of one name for a moment, and one entry for both. */
+static bool is_shared(const struct vm_client *client)
+{
+    const struct vm *vm = client->vm;
+    for (uint32_t i = 0; i < vm->client_count; i++)
+        if (vm->clients[i] != client && vm->clients[i]->client.process &&
+            vm->clients[i]->client.process->owner == client->client.process->owner)
+            return true;
+    return false;
+}
+
+void adoption_forget_client(struct vm_client *client)
+{
+    if (client->vm->topology->journal && client->client.process && !is_shared(client))
+        journal_forget_process(client->vm->topology->journal, client->client.process->owner);
+}
+
+/* ---- pages ------------------------------------------------------------------------------- */
+
+static struct vm_client *find_owner(const struct vm *vm, uint32_t owner)
+{
+    for (uint32_t i = 0; owner != SLOT_NO_OWNER && i < vm->client_count; i++) {
+        struct vm_client *client = vm->clients[i];
+        if (client->client.process && client->client.process->owner == owner)
+            return client;
+    }
+    return NULL;
+}
+
+/* True: client goes on with it, or gets it. */
+static bool hand_back(struct vm *vm, uint32_t slot_index)
+{
+    struct slot_record *record = &vm->page->records[slot_index];
+    uint64_t ticket = slot_record_word(record);
+    uint64_t handed = atomic_load_explicit(&record->handed, memory_order_relaxed);
+    struct vm_client *owner = find_owner(vm, slot_handed_owner(handed));
+    struct request request;
+    if (!owner || !owner->client.process->adopted_epoch ||
+        page_adopt_route(vm->page, slot_index, &request) != &owner->client)
+        return false;
+    process_adopt_hold(vm->page, &owner->client, &request, ticket, handed);
+    return true;
+}
+
+static void adopt_page(struct vm *vm)
+{
+    struct page_adoption adoption;
+    uint32_t awaited = 0;
+    page_adopt(vm->page, vm->source.slots, vm->was_kept && !vm->topology->journal_refused,
+               &adoption);
+    for (uint32_t i = 0; i < SLOT_COUNT; i++) {
+        if (!(adoption.awaited >> i & 1))
+            continue;
+        if (hand_back(vm, i)) {
+            awaited++;
+        } else { /* its device is gone, or another one's now */
+            page_settle(vm->page, i, slot_record_word(&vm->page->records[i]), UINT64_MAX);
+            adoption.ones++;
+        }
+    }
+    log_info("vm %s: adopted; requests: %u pending, %u asked again, %u answered, %u with their "
+             "process, %u completed with all-ones",
+             vm->name, adoption.pending, adoption.again, adoption.answered, awaited, adoption.ones);
+    vm->adopted_ones = adoption.ones;
+}
+
+bool adoption_open_page(struct vm *vm)
+{
+    if (!vm->was_kept || vm->topology->is_started)
+        return false;
+    pid_t nobody;
+    journal_read_vm(vm->kept, &nobody, &vm->adopts_paused);
+    adopt_page(vm);
+    return true;
+}
+
+void adoption_take_vm(struct vm *vm)
+{
+    char name[KEEPER_NAME_BYTES];
+    name_of(vm->name, name);
+    int descriptor = vm->topology->journal && !vm_has_device(vm) ? keeper_take(name) : -1;
+    if (descriptor < 0)
+        return;
+    int result = source_memfd_adopt(&vm->source, descriptor);
+    if (result < 0) {
+        log_error("vm %s: the page that was kept is refused: %s", vm->name, strerror(-result));
+        keeper_forget(name);
+        return;
+    }
+    bool is_paused = false;
+    if (vm->was_kept)
+        journal_read_vm(vm->kept, &vm->requester_pid, &is_paused);
+    adopt_page(vm);
+    page_pause(vm->page); /* until vm_start */
+    vm->is_attached = true;
+    vm->adopts_paused = is_paused;
+    vm->orphan_since = ticks_now();
+    vm->is_orphan = true;
+}
+
+/* The page of a VM that nobody describes any more. */
+static void answer_orphan(const char *name, int descriptor)
+{
+    struct page_source source;
+    uint32_t count = 0;
+    if (source_memfd_adopt(&source, descriptor) < 0)
+        return;
+    for (uint32_t i = 0; i < SLOT_COUNT; i++) {
+        uint32_t state = slot_state(&source.slots[i]);
+        if (state == SLOT_PENDING)
+            slot_claim(&source.slots[i], true);
+        if (state == SLOT_PENDING || state == SLOT_PROCESSING)
+            count += slot_complete(&source.slots[i], true, REQUEST_MMIO, UINT64_MAX);
+    }
+    log_warning("vm %s, which an earlier ioreqd served, is not in the configuration: %u requests "
+                "completed with all-ones",
+                name, count);
+    page_source_close(&source);
+}
+
+void adoption_end(struct topology *topology)
+{
+    char name[KEEPER_NAME_BYTES];
+    int descriptor;
+    while ((descriptor = keeper_take_any(name)) >= 0) {
+        if (strncmp(name, VM_PREFIX, strlen(VM_PREFIX)) == 0)
+            answer_orphan(name + strlen(VM_PREFIX), descriptor);
+        else
+            close(descriptor); /* none of ours */
+        keeper_forget(name);
+    }
+    if (topology->journal)
+        store_fresh_journal(topology);
+}
+
+/* ---- at work ----------------------------------------------------------------------------- */
+
+void adoption_note_state(struct vm *vm)
+{
+    if (vm->kept)
+        journal_note_vm(vm->kept, vm->requester_pid, vm->state == VM_PAUSED);
+}
+
+int adoption_note_attached(struct vm *vm)
+{
+    char name[KEEPER_NAME_BYTES];
+    if (!vm->kept)
+        return 0;
+    adoption_note_state(vm);
+    if (vm_has_device(vm))
+        return 0;
+    name_of(vm->name, name);
+    return keeper_store(name, vm->source.descriptor);
+}
+
+void adoption_note_detached(struct vm *vm)
+{
+    char name[KEEPER_NAME_BYTES];
+    if (!vm->kept)
+        return;
+    name_of(vm->name, name);
+    keeper_forget(name);
+}
+
+int adoption_return(struct vm *vm, int descriptor, pid_t pid)
+{
+    struct stat theirs, ours;
+    if (!vm->is_attached)
+        return -ENOENT;
+    if (!vm->is_orphan)
+        return -EEXIST;
+    if (fstat(descriptor, &theirs) < 0 || fstat(vm->source.descriptor, &ours) < 0 ||
+        theirs.st_dev != ours.st_dev || theirs.st_ino != ours.st_ino)
+        return -ESTALE;
+    vm->is_orphan = false;
+    vm->requester_pid = pid;
+    adoption_note_state(vm);
+    return 0;
+}
+
+void adoption_tick(struct topology *topology)
+{
+    uint64_t oldest = ticks_now() - ticks_from_ns(ADOPTION_REQUESTER_NS);
+    for (size_t i = 0; i < topology->vm_count; i++) {
+        struct vm *vm = topology->vms[i];
+        if (!vm->is_orphan || (int64_t)(vm->orphan_since - oldest) > 0)
+            continue;
+        log_info("vm %s: its requester did not come back", vm->name);
+        vm->is_orphan = false;
+        vm_detach(vm);
+    }
+    keeper_tick();
+}
+
+void adoption_forget(struct topology *topology)
+{
+    char name[KEEPER_NAME_BYTES];
+    if (!topology->journal)
+        return;
+    for (size_t i = 0; i < topology->vm_count; i++) {
+        name_of(topology->vms[i]->name, name);
+        keeper_forget(name);
+    }
+    keeper_forget(JOURNAL_NAME);
+}
