@@ -92,6 +92,13 @@ static void kernel_handled_is_stored_before_processing(void **state)
         assert_int_equal(stores[0].state, SLOT_PENDING);
         assert_int_equal(stores[1].offset, STATE_OFFSET);
         assert_int_equal(stores[1].state, SLOT_PROCESSING);
+        /* It stands there now, and is not stored again. */
+        store_count = 0;
+        shadow->processed = SLOT_PENDING;
+        assert_true(slot_claim(slot, is_default));
+        assert_int_equal(store_count, 1);
+        assert_int_equal(stores[0].kernel_handled, !is_default);
+        assert_int_equal(stores[0].state, SLOT_PROCESSING);
     }
     page_tracer_stop(&tracer);
 }
@@ -157,6 +164,7 @@ static void claim_that_is_lost_on_the_way_leaves_the_state(void **state)
         take_back_after = offsets[i];
         take_back_after_write = writes[i];
         shadow->processed = SLOT_PENDING;
+        shadow->kernel_handled = 0;
         assert_false(slot_claim(slot, false));
         assert_int_equal(shadow->processed, SLOT_FREE);
         assert_int_equal(shadow->reqs.mmio_request.value, 0x5555555555555555);

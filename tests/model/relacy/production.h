@@ -137,6 +137,7 @@ struct machine {
     {
         slots[0].type = REQUEST_MMIO;
         slots[0].completion_polling = is_polling;
+        slots[0].kernel_handled = 2; /* neither: the claim stores it */
         slots[0].reqs.mmio_request.direction = REQUEST_READ;
         slots[0].reqs.mmio_request.address = address;
         slots[0].reqs.mmio_request.size = 4;
