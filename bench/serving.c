@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define ADDRESS_COUNT 4096u /* a power of two */
 #define RANGE_STRIDE  0x1000u
@@ -25,12 +26,12 @@ struct serving {
     struct client client;
     struct histogram *recorded; /* by the poller */
     uint64_t *addresses;        /* [ADDRESS_COUNT] */
-    char apart[128]; /* the requester writes what follows, the poller reads what comes before */
-    uint32_t next_address;
-    char apart_too[128];
     uint32_t mode;
-    _Atomic uint32_t stop_bare;
-    struct poller_command stop_command;
+    /* On lines of their own, whose neighbours the processor does not fetch along: what the requester
+     * counts for each request, and what a bare loop looks at in each pass. */
+    _Alignas(128) uint32_t next_address;
+    _Alignas(128) _Atomic uint32_t stop_bare;
+    _Alignas(128) struct poller_command stop_command;
 };
 
 static void serve(void *context)
@@ -133,9 +134,10 @@ static int set_up(struct serving *serving)
 
 int serving_create(const struct bench_options *options, struct serving **serving)
 {
-    struct serving *created = calloc(1, sizeof(*created));
+    struct serving *created = aligned_alloc(_Alignof(struct serving), sizeof(*created));
     if (!created)
         return -ENOMEM;
+    memset(created, 0, sizeof(*created));
     created->options = options;
     int result = set_up(created);
     if (result < 0)

@@ -56,9 +56,10 @@ struct sweep {
     struct histogram *recorded; /* by the poller */
     struct partner *partner;
     uint32_t trip; /* what the partner runs */
-    _Atomic uint32_t stop_bare;
-    struct poller_command stop_command;
-    uint64_t random;
+    /* As in serving.c: what one side writes for each request lies on no line that the other reads. */
+    _Alignas(128) uint64_t random;
+    _Alignas(128) _Atomic uint32_t stop_bare;
+    _Alignas(128) struct poller_command stop_command;
 };
 
 /* ---- empty sweeps ------------------------------------------------------------------------ */
