@@ -77,6 +77,10 @@ static int bind(const struct interrupts *interrupts, const struct interrupt *int
 {
     struct kvm_irqfd irqfd = {
         .fd = (uint32_t)interrupt->descriptor, .gsi = interrupt->gsi, .flags = flags};
+    if (interrupt->is_level && !(flags & KVM_IRQFD_FLAG_DEASSIGN)) {
+        irqfd.flags |= KVM_IRQFD_FLAG_RESAMPLE;
+        irqfd.resamplefd = (uint32_t)interrupt->resample;
+    }
     return ioctl(interrupts->vm_fd, KVM_IRQFD, &irqfd) == 0 ? 0 : -errno;
 }
 
@@ -86,10 +90,16 @@ static int bind(const struct interrupts *interrupts, const struct interrupt *int
 static bool parse_assign(const char *line, struct interrupt *interrupt)
 {
     int end = 0;
-    *interrupt = (struct interrupt){0};
+    *interrupt = (struct interrupt){.resample = -1};
     if (sscanf(line, "irqfd assign %" SCNu32 " line %" SCNu32 "%n", &interrupt->id, &interrupt->gsi,
                &end) == 2 &&
         line[end] == '\0')
+        return interrupt->id != 0 && interrupt->gsi < IO_APIC_PINS;
+    end = 0;
+    interrupt->is_level = sscanf(line, "irqfd assign %" SCNu32 " level %" SCNu32 "%n",
+                                 &interrupt->id, &interrupt->gsi, &end) == 2 &&
+                          line[end] == '\0';
+    if (interrupt->is_level)
         return interrupt->id != 0 && interrupt->gsi < IO_APIC_PINS;
     end = 0;
     interrupt->is_msi = true;
@@ -98,11 +108,13 @@ static bool parse_assign(const char *line, struct interrupt *interrupt)
            line[end] == '\0' && interrupt->id != 0;
 }
 
-static bool parse_deassign(const char *line, uint32_t *id)
+/* "irqfd WORD ID" */
+static bool parse_id(const char *line, const char *word, uint32_t *id)
 {
+    char format[48];
     int end = 0;
-    return sscanf(line, "irqfd deassign %" SCNu32 "%n", id, &end) == 1 && line[end] == '\0' &&
-           *id != 0;
+    snprintf(format, sizeof(format), "irqfd %s %%" SCNu32 "%%n", word);
+    return sscanf(line, format, id, &end) == 1 && line[end] == '\0' && *id != 0;
 }
 
 /* Takes the descriptor with success. */
@@ -123,10 +135,42 @@ static int assign(struct interrupts *interrupts, const struct interrupt *wanted)
         interrupt->gsi = FIRST_MSI_GSI + (uint32_t)(interrupt - interrupts->entries);
         result = set_routes(interrupts);
     }
-    if (result == 0)
+    if (result == 0 && !wanted->is_level)
         result = bind(interrupts, interrupt, 0);
     if (result < 0)
         interrupt->id = 0;
+    return result;
+}
+
+/* Takes the descriptor with success. */
+static int resample(struct interrupts *interrupts, uint32_t id, int descriptor)
+{
+    struct interrupt *interrupt = find(interrupts, id);
+    if (!interrupt)
+        return -ENOENT;
+    if (descriptor < 0)
+        return -EBADF;
+    if (!interrupt->is_level || interrupt->resample >= 0)
+        return -EEXIST;
+    interrupt->resample = descriptor;
+    int result = bind(interrupts, interrupt, 0);
+    if (result < 0)
+        interrupt->resample = -1;
+    return result;
+}
+
+/* What is written meanwhile is asked for again by whoever hears of it. */
+static int lower(struct interrupts *interrupts, uint32_t id)
+{
+    const struct interrupt *interrupt = find(interrupts, id);
+    const uint64_t one = 1;
+    if (!interrupt || interrupt->resample < 0)
+        return -ENOENT;
+    int result = bind(interrupts, interrupt, KVM_IRQFD_FLAG_DEASSIGN);
+    if (result == 0)
+        result = bind(interrupts, interrupt, 0);
+    if (write(interrupt->resample, &one, sizeof(one)) < 0 && result == 0 && errno != EAGAIN)
+        result = -errno;
     return result;
 }
 
@@ -135,7 +179,10 @@ static int deassign(struct interrupts *interrupts, uint32_t id)
     struct interrupt *interrupt = find(interrupts, id);
     if (!interrupt)
         return -ENOENT;
-    int result = bind(interrupts, interrupt, KVM_IRQFD_FLAG_DEASSIGN);
+    bool is_bound = !interrupt->is_level || interrupt->resample >= 0;
+    int result = is_bound ? bind(interrupts, interrupt, KVM_IRQFD_FLAG_DEASSIGN) : 0;
+    if (interrupt->resample >= 0)
+        close(interrupt->resample);
     close(interrupt->descriptor);
     interrupt->id = 0;
     return result;
@@ -152,11 +199,17 @@ void interrupts_hear(void *context, const char *line, int descriptor)
         result = assign(interrupts, &interrupt);
         if (result == 0)
             return;
-    } else if (parse_deassign(line, &id)) {
+    } else if (parse_id(line, "resample", &id)) {
+        result = resample(interrupts, id, descriptor);
+        if (result == 0)
+            return;
+    } else if (parse_id(line, "lower", &id)) {
+        result = lower(interrupts, id);
+    } else if (parse_id(line, "deassign", &id)) {
         result = deassign(interrupts, id);
-        if (result == -ENOENT && !interrupts->has_kernel_irqchip)
-            result = 0; /* ignored, as its assign was */
     }
+    if (result == -ENOENT && !interrupts->has_kernel_irqchip)
+        result = 0; /* ignored, as its assign was */
     if (descriptor >= 0)
         close(descriptor);
     if (result == -EOPNOTSUPP)
@@ -165,9 +218,15 @@ void interrupts_hear(void *context, const char *line, int descriptor)
         command_fail(COMMAND, "ignored: %s: %s", line, strerror(-result));
 }
 
-void interrupts_fini(struct interrupts *interrupts)
+void interrupts_forget(void *context)
 {
+    struct interrupts *interrupts = context;
     for (uint32_t i = 0; i < INTERRUPTS_MAX; i++)
         if (interrupts->entries[i].id)
             deassign(interrupts, interrupts->entries[i].id);
+}
+
+void interrupts_fini(struct interrupts *interrupts)
+{
+    interrupts_forget(interrupts);
 }

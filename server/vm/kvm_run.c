@@ -260,7 +260,8 @@ static int session_attach(struct kvm_session *session, FILE *report)
     char error[TRACE_ERROR_BYTES];
     if (session_open_observer(session, error) != 0)
         return command_fail(COMMAND, "%s", error);
-    const struct requester_listener listener = {interrupts_hear, &session->interrupts};
+    const struct requester_listener listener = {
+        .line = interrupts_hear, .again = interrupts_forget, .context = &session->interrupts};
     interrupts_init(&session->interrupts, session->machine.vm_fd,
                     session->options->has_kernel_irqchip);
     int code;

@@ -191,6 +191,8 @@ static bool requester_return(struct requester *requester)
     uint64_t begin_ticks = ticks_now(), patience_ticks = ticks_from_ns(RETURN_NS);
     for (int pause_ms = 1; ticks_now() - begin_ticks < patience_ticks;) {
         int result = requester_show_page(requester);
+        if (result == 0 && requester->listener.again)
+            requester->listener.again(requester->listener.context);
         if (result == 0 || result == -EPROTO)
             return result == 0;
         if (requester_is_woken(requester, pause_ms))

@@ -43,6 +43,7 @@ int requester_attach(const char *socket_path, const char *vm_name, struct reques
  * of the requester's. The descriptor that came with it, or -1, is the listener's to close. */
 struct requester_listener {
     void (*line)(void *context, const char *line, int descriptor);
+    void (*again)(void *context); /* another server is there, after one that died; may be NULL */
     void *context;
 };
 

@@ -6,11 +6,13 @@
 #include "server/vm/machine.h"
 #include "tests/support/vm_fake_server.h"
 
+#include <linux/kvm.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 
 #include <cmocka.h>
 
@@ -203,6 +205,12 @@ static void lines_that_make_no_sense_are_ignored(void **state)
                                  "irqfd assign 1 line 5x",
                                  "irqfd assign 1 msi 0x1",
                                  "irqfd assign 1 pin 5",
+                                 "irqfd assign 1 level 24",
+                                 "irqfd assign 0 level 5",
+                                 "irqfd assign 1 level",
+                                 "irqfd resample 1",
+                                 "irqfd lower 1",
+                                 "irqfd lower",
                                  "irqfd deassign 4",
                                  "irqfd deassign 0",
                                  "irqfd",
@@ -231,6 +239,133 @@ static void what_kvm_refuses_is_let_go(void **state)
     }
     interrupts_hear(&interrupts, "irqfd assign 1 line 5", -1);
     interrupts_fini(&interrupts);
+}
+
+/* ---- levels: KVM's own lines, without a guest ---------------------------------------------- */
+
+/* A VM with interrupt controllers. */
+static int bare_vm(void)
+{
+    int kvm_fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+    assert_true(kvm_fd >= 0);
+    int vm_fd = ioctl(kvm_fd, KVM_CREATE_VM, 0);
+    assert_true(vm_fd >= 0);
+    assert_int_equal(ioctl(vm_fd, KVM_CREATE_IRQCHIP, 0), 0);
+    close(kvm_fd);
+    return vm_fd;
+}
+
+static bool line_is_high(int vm_fd, uint32_t line)
+{
+    struct kvm_irqchip chip = {.chip_id = KVM_IRQCHIP_IOAPIC};
+    assert_int_equal(ioctl(vm_fd, KVM_GET_IRQCHIP, &chip), 0);
+    return chip.chip.ioapic.irr >> line & 1;
+}
+
+/* KVM raises by a kernel thread. */
+static void await_high(int vm_fd, uint32_t line)
+{
+    while (!line_is_high(vm_fd, line))
+        sched_yield();
+}
+
+struct level {
+    struct interrupts interrupts;
+    int vm_fd, trigger, resample; /* eventfds: ours */
+};
+
+static void level_begin(struct level *level)
+{
+    level->vm_fd = bare_vm();
+    level->trigger = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    level->resample = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    interrupts_init(&level->interrupts, level->vm_fd, true);
+}
+
+static void level_bind(struct level *level)
+{
+    interrupts_hear(&level->interrupts, "irqfd assign 1 level 5", dup(level->trigger));
+    interrupts_hear(&level->interrupts, "irqfd resample 1", dup(level->resample));
+}
+
+static void level_end(struct level *level)
+{
+    interrupts_fini(&level->interrupts);
+    close(level->trigger);
+    close(level->resample);
+    close(level->vm_fd);
+}
+
+static void raise_level(const struct level *level)
+{
+    const uint64_t one = 1;
+    assert_int_equal(write(level->trigger, &one, sizeof(one)), sizeof(one));
+}
+
+static uint64_t resampled(const struct level *level)
+{
+    uint64_t count = 0;
+    return read(level->resample, &count, sizeof(count)) == sizeof(count) ? count : 0;
+}
+
+static void level_without_its_resample_is_not_bound(void **state)
+{
+    (void)state;
+    skip_without_kvm();
+    struct level level;
+    level_begin(&level);
+    interrupts_hear(&level.interrupts, "irqfd assign 1 level 5", dup(level.trigger));
+    interrupts_hear(&level.interrupts, "irqfd lower 1", -1);
+    interrupts_hear(&level.interrupts, "irqfd resample 1", -1);
+    interrupts_hear(&level.interrupts, "irqfd resample 2", dup(level.resample));
+    interrupts_hear(&level.interrupts, "irqfd deassign 1", -1);
+    level_bind(&level);
+    int again = dup(level.resample);
+    interrupts_hear(&level.interrupts, "irqfd resample 1", again);
+    assert_false(is_open(again));
+    raise_level(&level);
+    await_high(level.vm_fd, 5);
+    level_end(&level);
+}
+
+static void level_is_high_until_it_is_lowered(void **state)
+{
+    (void)state;
+    skip_without_kvm();
+    struct level level;
+    level_begin(&level);
+    level_bind(&level);
+    assert_false(line_is_high(level.vm_fd, 5));
+    for (int i = 0; i < 3; i++) {
+        raise_level(&level);
+        await_high(level.vm_fd, 5);
+        assert_int_equal(resampled(&level), 0);
+        interrupts_hear(&level.interrupts, "irqfd lower 1", -1);
+        assert_false(line_is_high(level.vm_fd, 5));
+        assert_int_equal(resampled(&level), 1);
+    }
+    raise_level(&level);
+    await_high(level.vm_fd, 5);
+    interrupts_hear(&level.interrupts, "irqfd deassign 1", -1);
+    assert_false(line_is_high(level.vm_fd, 5));
+    level_end(&level);
+}
+
+static void next_server_begins_anew(void **state)
+{
+    (void)state;
+    skip_without_kvm();
+    struct level level;
+    level_begin(&level);
+    level_bind(&level);
+    raise_level(&level);
+    await_high(level.vm_fd, 5);
+    interrupts_forget(&level.interrupts);
+    assert_false(line_is_high(level.vm_fd, 5));
+    level_bind(&level); /* the same number: of another server */
+    raise_level(&level);
+    await_high(level.vm_fd, 5);
+    level_end(&level);
 }
 
 static void send_line(void *context, uint32_t vcpu, struct requester_access *access)
@@ -274,6 +409,9 @@ int main(void)
         cmocka_unit_test(without_an_irqchip_descriptors_are_closed),
         cmocka_unit_test(lines_that_make_no_sense_are_ignored),
         cmocka_unit_test(what_kvm_refuses_is_let_go),
+        cmocka_unit_test(level_without_its_resample_is_not_bound),
+        cmocka_unit_test(level_is_high_until_it_is_lowered),
+        cmocka_unit_test(next_server_begins_anew),
         cmocka_unit_test(requester_without_a_listener_ignores_lines),
         cmocka_unit_test(line_interrupts_the_guest),
         cmocka_unit_test(msi_interrupts_the_guest),
