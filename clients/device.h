@@ -116,7 +116,7 @@ struct device_image {
 
 /* An interrupt line of a device, on its poller. */
 struct device_line {
-    void (*raise)(void *context); /* at each rising edge; NULL: nobody hears */
+    void (*change)(void *context, bool is_high); /* whenever it does; NULL: nobody hears */
     void *context;
     bool is_high;
     _Atomic bool is_clocked; /* it may rise by the time alone: tend is called every few ms */
@@ -134,9 +134,11 @@ struct device {
 
 static inline void device_set_line(struct device *device, bool is_high)
 {
-    if (is_high && !device->line.is_high && device->line.raise)
-        device->line.raise(device->line.context);
+    if (is_high == device->line.is_high)
+        return;
     device->line.is_high = is_high;
+    if (device->line.change)
+        device->line.change(device->line.context, is_high);
 }
 
 /* All device kinds, NULL-terminated; devices/devices.c. */

@@ -237,6 +237,26 @@ struct config_range {
     struct config_mark mark;
 };
 
+/* How a device interrupts the guest: by a line of its I/O APIC, or by a message (MSI). */
+enum config_client_interrupt_kind {
+    CONFIG_CLIENT_INTERRUPT_NONE,
+    CONFIG_CLIENT_INTERRUPT_EDGE,
+    CONFIG_CLIENT_INTERRUPT_LEVEL,
+    CONFIG_CLIENT_INTERRUPT_MESSAGE,
+};
+
+#define CONFIG_MESSAGE_FIRST      0xfee00000u /* where x86 has its local APICs */
+#define CONFIG_MESSAGE_LAST       0xfeefffffu
+#define CONFIG_MESSAGE_VECTOR_MIN 0x10u /* those below are exceptions */
+
+struct config_client_interrupt {
+    enum config_client_interrupt_kind kind; /* NONE: if not given */
+    uint32_t line;                          /* EDGE, LEVEL: 1..23 */
+    uint64_t address;                       /* MESSAGE */
+    uint32_t data;                          /* MESSAGE */
+    struct config_mark mark;
+};
+
 /* How the process of a client of kind `process` is started. */
 struct config_start {
     const char *const *command; /* [command_count]; 0: it comes by itself */
@@ -256,7 +276,7 @@ struct config_client {
     const char *name;
     uint32_t vm;           /* index into vms */
     uint32_t poller;       /* index into pollers; default: the VM's */
-    uint32_t interrupt;    /* line of the guest that its device raises; 0, if not given: none */
+    struct config_client_interrupt interrupt;
     uint64_t broken_after; /* errors, then it is asked no more; 0, the default: never */
     uint32_t device;       /* index into the device kinds given to config_load */
     const struct config_value *values; /* [option_count of the kind] */

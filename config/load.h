@@ -66,6 +66,9 @@ void place_read(struct load *load, const struct schema_value *values, struct con
                 struct config_place *place);
 /* start.c: how a client's process is started; what is wrong is reported. 0 or -ENOMEM. */
 int start_read(struct load *load, const struct schema_value *value, struct config_client *client);
+/* start.c: how its device interrupts; NONE, and reported, if that is wrong. */
+void interrupt_read(struct load *load, const struct schema_value *value,
+                    struct config_client_interrupt *interrupt);
 /* start.c: what a client or a VM may take; mark: where it stands. */
 int budget_read(struct load *load, const struct schema_value *value, struct config_budget *budget);
 

@@ -122,9 +122,31 @@ static const struct schema_value *unread_values(struct schema_context *context, 
     return arena_alloc(context->arena, count, sizeof(struct schema_value));
 }
 
+/* One word, for the first field; it is reported under the mapping's own name. */
+static bool read_short(struct schema_context *context, const struct schema_key *key,
+                       const struct document_node *node, struct schema_value *value)
+{
+    struct schema_record *record = arena_alloc(context->arena, 1, sizeof(*record));
+    struct schema_value *values = arena_alloc(context->arena, key->field_count, sizeof(*values));
+    if (!record || !values)
+        return false;
+    for (size_t i = 0; i < key->field_count; i++)
+        fill_default(&key->fields[i], &values[i]);
+    struct schema_key first = key->fields[0];
+    first.name = key->name;
+    values[0] = (struct schema_value){.mark = node->mark, .node = node};
+    values[0].is_valid = read_scalar(context, &first, node, &values[0]);
+    *record = (struct schema_record){.mark = node->mark, .values = values};
+    value->records = record;
+    value->record_count = 1;
+    return values[0].is_valid;
+}
+
 static bool read_records(struct schema_context *context, const struct schema_key *key,
                          const struct document_node *node, struct schema_value *value)
 {
+    if (key->is_short && node->kind == DOCUMENT_SCALAR && !is_null(node))
+        return read_short(context, key, node, value);
     bool is_list = key->kind == SCHEMA_RECORDS;
     if (node->kind != (is_list ? DOCUMENT_SEQUENCE : DOCUMENT_MAPPING))
         return refuse_shape(context, key, node);
@@ -368,6 +390,12 @@ struct schema_expected schema_expected(const struct schema_key *key)
         snprintf(text, sizeof(expected.text), "a list of %s to %s mappings", first, last);
         break;
     case SCHEMA_MAPPING:
+        if (key->is_short)
+            snprintf(text, sizeof(expected.text), "%.140s, or a mapping",
+                     schema_expected(&key->fields[0]).text);
+        else
+            snprintf(text, sizeof(expected.text), "a mapping");
+        break;
     case SCHEMA_OPTIONS:
         snprintf(text, sizeof(expected.text), "a mapping");
         break;

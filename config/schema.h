@@ -57,6 +57,7 @@ struct schema_key {
     const char *default_meaning; /* what stands in where there is no default_text */
     const struct schema_key *fields;
     size_t field_count;
+    bool is_short; /* MAPPING: one word stands for a mapping of the first field alone */
     const char *help;
 };
 

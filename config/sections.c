@@ -197,7 +197,6 @@ static int client_build(struct load *load, const struct schema_record *record,
         .vm = resolve(load, "vm", &values[CLIENT_VM], vms),
         .poller = CONFIG_POLLER_OF_VM,
         .broken_after = values[CLIENT_BROKEN_AFTER].number,
-        .interrupt = (uint32_t)values[CLIENT_INTERRUPT].number,
         .device = resolve(load, "device", &values[CLIENT_DEVICE], kinds),
         .mark = record->mark,
     };
@@ -213,6 +212,7 @@ static int client_build(struct load *load, const struct schema_record *record,
             return -ENOMEM;
     }
     int error = start_read(load, &values[CLIENT_START], client);
+    interrupt_read(load, &values[CLIENT_INTERRUPT], &client->interrupt);
     if (!error)
         error = budget_read(load, &values[CLIENT_BUDGET], &client->budget);
     return error ? error : ranges_read(load, &values[CLIENT_RANGES], client);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* How a client's process is started, and budgets: the two mappings that stand within others. */
+/* How a client's process is started, its interrupt, and budgets: mappings that stand within others. */
 #include "config/load.h"
 #include "config/tables.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 
 /* The values of a mapping that need not stand there. NULL: no memory. */
@@ -71,6 +72,59 @@ int start_read(struct load *load, const struct schema_value *value, struct confi
         return -ENOMEM;
     check_start(load, values, client);
     return 0;
+}
+
+/* False: the mapping says neither a line nor a whole message, or both. */
+static bool interrupt_is_whole(struct load *load, const struct schema_value *values,
+                               struct config_mark mark)
+{
+    bool has_line = values[INTERRUPT_LINE].node, has_address = values[INTERRUPT_ADDRESS].node;
+    bool has_data = values[INTERRUPT_DATA].node;
+    if (has_address != has_data)
+        problems_add(&load->problems, mark,
+                     "interrupt: half a message; expected both address and data");
+    else if (has_line == has_address)
+        problems_add(&load->problems, mark, "interrupt: %s; expected line, or address and data",
+                     has_line ? "a line and a message" : "neither a line nor a message");
+    return has_address == has_data && has_line != has_address;
+}
+
+static void check_message(struct load *load, const struct schema_value *values)
+{
+    const struct schema_value *address = &values[INTERRUPT_ADDRESS];
+    const struct schema_value *data = &values[INTERRUPT_DATA];
+    if (values[INTERRUPT_TRIGGER].node)
+        problems_add(&load->problems, values[INTERRUPT_TRIGGER].mark,
+                     "trigger: a message has none; expected it with line");
+    if (address->is_valid && address->number % 4 != 0)
+        problems_add(&load->problems, address->mark,
+                     "address: 0x%" PRIx64 "; expected a multiple of 4", address->number);
+    if (data->is_valid && (data->number & 0xff) < CONFIG_MESSAGE_VECTOR_MIN)
+        problems_add(&load->problems, data->mark,
+                     "data: its vector is %" PRIu64
+                     ", an exception's; expected 0x10 or more in the "
+                     "low 8 bits",
+                     data->number & 0xff);
+}
+
+void interrupt_read(struct load *load, const struct schema_value *value,
+                    struct config_client_interrupt *interrupt)
+{
+    *interrupt = (struct config_client_interrupt){.mark = value->mark};
+    if (value->record_count == 0)
+        return;
+    const struct schema_value *values = value->records[0].values;
+    if (!interrupt_is_whole(load, values, value->mark))
+        return;
+    interrupt->line = (uint32_t)values[INTERRUPT_LINE].number;
+    interrupt->address = values[INTERRUPT_ADDRESS].number;
+    interrupt->data = (uint32_t)values[INTERRUPT_DATA].number;
+    if (values[INTERRUPT_LINE].node) {
+        interrupt->kind = (enum config_client_interrupt_kind)(values[INTERRUPT_TRIGGER].number + 1);
+    } else {
+        interrupt->kind = CONFIG_CLIENT_INTERRUPT_MESSAGE;
+        check_message(load, values);
+    }
 }
 
 int budget_read(struct load *load, const struct schema_value *value, struct config_budget *budget)

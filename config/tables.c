@@ -399,6 +399,39 @@ static const struct schema_key range_keys[RANGE_ROWS] = {
                         .help = "where ranges overlap, the higher one owns the shared addresses"},
 };
 
+static const char *const trigger_choices[] = {
+    [CONFIG_CLIENT_INTERRUPT_EDGE - 1] = "edge",
+    [CONFIG_CLIENT_INTERRUPT_LEVEL - 1] = "level",
+    NULL,
+};
+
+static const struct schema_key interrupt_keys[INTERRUPT_ROWS] = {
+    [INTERRUPT_LINE] = {.name = "line",
+                        .kind = SCHEMA_NUMBER,
+                        .minimum = 1,
+                        .maximum = 23,
+                        .default_meaning = "none, then address and data tell",
+                        .help = "of the guest's I/O APIC; 1 to 15 of its PICs, too"},
+    [INTERRUPT_TRIGGER] = {.name = "trigger",
+                           .kind = SCHEMA_CHOICE,
+                           .default_text = "edge",
+                           .choices = trigger_choices,
+                           .help = "edge: each rise is one interrupt; level: for as long as it is "
+                                   "high"},
+    [INTERRUPT_ADDRESS] = {.name = "address",
+                           .kind = SCHEMA_NUMBER,
+                           .minimum = CONFIG_MESSAGE_FIRST,
+                           .maximum = CONFIG_MESSAGE_LAST,
+                           .default_meaning = "none",
+                           .help = "of a message (MSI) instead of a line: which local APIC"},
+    [INTERRUPT_DATA] = {.name = "data",
+                        .kind = SCHEMA_NUMBER,
+                        .minimum = CONFIG_MESSAGE_VECTOR_MIN,
+                        .maximum = 0xffff,
+                        .default_meaning = "none",
+                        .help = "of that message: the vector is its low 8 bits"},
+};
+
 static const struct schema_key client_keys[CLIENT_ROWS] = {
     [CLIENT_NAME] = {.name = "name",
                      .kind = SCHEMA_NAME,
@@ -427,11 +460,12 @@ static const struct schema_key client_keys[CLIENT_ROWS] = {
                              .help = "errors of its device, then it is asked no more but answered "
                                      "for, all-ones; 0: never"},
     [CLIENT_INTERRUPT] = {.name = "interrupt",
-                          .kind = SCHEMA_NUMBER,
-                          .minimum = 1,
-                          .maximum = 23,
+                          .kind = SCHEMA_MAPPING,
+                          .fields = interrupt_keys,
+                          .field_count = INTERRUPT_ROWS,
+                          .is_short = true,
                           .default_meaning = "none",
-                          .help = "the guest's interrupt line that its device raises: uart, cmos"},
+                          .help = "of the guest, by its device: uart, cmos; a number is a line"},
     [CLIENT_RANGES] = {.name = "ranges",
                        .kind = SCHEMA_RECORDS,
                        .minimum = 0,

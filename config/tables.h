@@ -85,6 +85,13 @@ enum start_row {
     START_RESTART_WITHIN,
     START_ROWS
 };
+enum interrupt_row {
+    INTERRUPT_LINE,
+    INTERRUPT_TRIGGER,
+    INTERRUPT_ADDRESS,
+    INTERRUPT_DATA,
+    INTERRUPT_ROWS
+};
 enum budget_row { BUDGET_TIME, BUDGET_REQUESTS, BUDGET_PERIOD, BUDGET_ACTION, BUDGET_ROWS };
 
 extern const struct schema_key file_keys[FILE_ROWS];

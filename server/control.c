@@ -138,6 +138,7 @@ static int control_listen(struct control *control, const struct config_server *s
 static int control_start(struct control *control, const struct config *config)
 {
     int result = control_listen(control, &config->server);
+    control->topology->loop = control->loop;
     if (result == 0)
         result = launcher_create(control->loop, config->server.socket, control->topology,
                                  &control->topology->launcher);
@@ -196,6 +197,7 @@ int control_run(struct topology *topology, const struct config *config,
         close(control.signal_descriptor);
     if (control.timer_descriptor >= 0)
         close(control.timer_descriptor);
+    topology->loop = NULL;
     event_loop_destroy(control.loop);
     return result;
 }

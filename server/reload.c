@@ -51,6 +51,13 @@ static ptrdiff_t find_old(const struct config *old, const char *vm, const char *
     return -1;
 }
 
+static bool interrupt_is_same(const struct config_client_interrupt *from,
+                              const struct config_client_interrupt *to)
+{
+    return from->kind == to->kind && from->line == to->line && from->address == to->address &&
+           from->data == to->data;
+}
+
 /* True if the running client is what the next file says, ranges apart. */
 static bool client_is_same(const struct reload *reload, const struct config *next, size_t index)
 {
@@ -62,7 +69,8 @@ static bool client_is_same(const struct reload *reload, const struct config *nex
     const struct config_client *from = &old->clients[place];
     const struct config_device_kind *kind = &reload->kinds[to->device];
     return from->device == to->device && from->poller == to->poller &&
-           from->broken_after == to->broken_after && from->interrupt == to->interrupt &&
+           from->broken_after == to->broken_after &&
+           interrupt_is_same(&from->interrupt, &to->interrupt) &&
            is_default(old, (size_t)place) == is_default(next, index) &&
            values_are_same(kind->options, kind->option_count, from->values, to->values);
 }

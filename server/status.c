@@ -7,6 +7,7 @@
 #include "server/budgets.h"
 #include "server/devices/stream.h"
 #include "server/log.h"
+#include "server/notify/interrupt.h"
 #include "server/notify/ioeventfd.h"
 #include "server/notify/irqfd.h"
 #include "server/processes/launcher.h"
@@ -244,6 +245,9 @@ static void report_client(const struct topology *topology, const struct vm *vm,
     report_add_bool(object, "broken",
                     atomic_load_explicit(&client->client.is_broken, memory_order_relaxed));
     report_add_number(object, "late", late_count(client));
+    struct interrupt_figures interrupts = interrupt_figures(client);
+    report_add_number(object, "interrupts", interrupts.rises);
+    report_add_number(object, "interrupt_failures", interrupts.failures);
     if (client->client.process)
         report_process(client, report_add_object(object, "process"));
     budget_report(vm_client_budget(client), object);
@@ -399,6 +403,9 @@ static void print_clients(const struct topology *topology, FILE *out)
                     (unsigned long long)status.p99_ns, (unsigned long long)status.p999_ns,
                     (unsigned long long)status.max_ns, (unsigned long long)status.errors);
             print_process(client, out);
+            if (interrupt_figures(client).failures)
+                fprintf(out, "  interrupt_failures: %llu\n",
+                        (unsigned long long)interrupt_figures(client).failures);
             budget_print(vm_client_budget(client), out);
         }
     }

@@ -136,7 +136,7 @@ int topology_create_client(struct vm *vm, const struct config_client *from, stru
         .poller_index = from->poller,
         .device = device,
         .broken_after = from->broken_after,
-        .interrupt_line = from->interrupt,
+        .interrupt = from->interrupt,
     };
     int result = vm_client_create(vm, &options, client);
     if (result < 0)

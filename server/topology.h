@@ -55,6 +55,8 @@ struct topology_poller {
 #define TOPOLOGY_VMS_MAX      64u
 #define TOPOLOGY_REASON_BYTES 320u /* one line for the operator */
 
+struct event_loop;
+
 struct topology {
     struct placement *placement;
     struct thread_plan *plan; /* which thread runs where; NULL: pollers chose otherwise (tests) */
@@ -63,6 +65,7 @@ struct topology {
     struct notifier *notifier;        /* its thread runs while the pollers do */
     struct completion *completion;    /* NULL: the notifier's thread tells (tests) */
     struct launcher *launcher;        /* control's; NULL: no processes are started */
+    struct event_loop *loop;          /* control's; NULL: it looks every few milliseconds */
     struct vm *vms[TOPOLOGY_VMS_MAX]; /* [vm_count] */
     size_t vm_count;
     uint64_t settle_ns; /* what a client gets at the end, see topology_settle */

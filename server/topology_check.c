@@ -24,19 +24,32 @@ static void check_pollers(struct config *config, const struct machine_facts *fac
     }
 }
 
-/* A poller with one VM that never waits does not wait for the others either, and one that takes requests
- * out of an inbox cannot be woken by whoever puts them there. */
+/* Told at the later one of two with the same line. */
+static void check_line(struct config *config, const struct config_client *client)
+{
+    const struct config_client_interrupt *interrupt = &client->interrupt;
+    enum config_source source = config->vms[client->vm].source;
+    if (source != CONFIG_SOURCE_MEMFD && source != CONFIG_SOURCE_HSM)
+        config_report(config, interrupt->mark,
+                      "interrupt: nobody injects it into a VM of source uio, pci or vfio; expected "
+                      "it with source: memfd or hsm");
+    for (const struct config_client *other = config->clients; other != client; other++)
+        if (other->vm == client->vm && interrupt->line && other->interrupt.line == interrupt->line)
+            config_report(config, interrupt->mark,
+                          "interrupt: line %u is that of client '%s' already; expected a line for "
+                          "each",
+                          interrupt->line, other->name);
+}
+
 static void check_lines(struct config *config)
 {
     for (size_t i = 0; i < config->client_count; i++)
-        if (config->clients[i].interrupt &&
-            config->vms[config->clients[i].vm].source == CONFIG_SOURCE_HSM)
-            config_report(
-                config, config->clients[i].mark,
-                "interrupt: not with a VM of source hsm, whose driver takes messages only; "
-                "expected none");
+        if (config->clients[i].interrupt.kind)
+            check_line(config, &config->clients[i]);
 }
 
+/* A poller with one VM that never waits does not wait for the others either, and one that takes requests
+ * out of an inbox cannot be woken by whoever puts them there. */
 static void check_waits(struct config *config)
 {
     for (size_t i = 0; i < config->vm_count; i++) {
@@ -157,8 +170,8 @@ static void check_client(struct config *config, const struct config_client *clie
                       device_kinds[client->device]->name, error);
         return;
     }
-    if (client->interrupt && !device->ops->tend)
-        config_report(config, client->mark,
+    if (client->interrupt.kind && !device->ops->tend)
+        config_report(config, client->interrupt.mark,
                       "client '%s': interrupt: a %s raises none; expected a uart or a cmos",
                       client->name, device_kinds[client->device]->name);
     if (process_device_of(device) && client->poller != config->vms[client->vm].poller)
@@ -193,9 +206,10 @@ void topology_check(struct config *config, const struct placement *placement,
 {
     thread_plan_check(config, placement_machine(placement));
     check_pollers(config, facts);
-    if (config->problem_count == 0) /* else a VM's poller may not be known */
+    if (config->problem_count == 0) { /* else a VM, or its poller, may not be known */
+        check_lines(config);
         check_waits(config);
+    }
     check_clients(config);
-    check_lines(config);
     launcher_check(config, placement_machine(placement));
 }

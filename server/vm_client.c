@@ -155,7 +155,7 @@ static int client_build(struct client_block *block, const struct vm_client_optio
     client->poller_index = options->is_external ? vm->poller_index : options->poller_index;
     snprintf(client->client.name, sizeof(client->client.name), "%s", options->name);
     client->client.broken_after = options->broken_after;
-    client->interrupt_line = options->interrupt_line;
+    client->interrupt_route = options->interrupt;
     client->client.device = options->handle ? handler_create(options) : options->device;
     client->latency = &block->latency;
     client->client.latency = client->latency;

@@ -41,9 +41,9 @@ struct vm_client_options {
     struct device *device; /* the client's after success, the caller's after failure */
     int (*handle)(void *context, struct request *request); /* as device_ops.handle, on its poller */
     void *context;
-    uint64_t deadline_ns;    /* of a request to a device on another poller; 0: none */
-    uint64_t broken_after;   /* errors until the device is asked no more; 0: never */
-    uint32_t interrupt_line; /* of the guest, that its device raises; 0: none */
+    uint64_t deadline_ns;  /* of a request to a device on another poller; 0: none */
+    uint64_t broken_after; /* errors until the device is asked no more; 0: never */
+    struct config_client_interrupt interrupt; /* of the guest, by its device */
 };
 
 struct vm_client {
@@ -60,7 +60,7 @@ struct vm_client {
     _Atomic bool is_destroying;
     /* Control's part of a device, see service.h. */
     struct stream *stream;
-    uint32_t interrupt_line;     /* 0: none */
+    struct config_client_interrupt interrupt_route;
     struct interrupt *interrupt; /* interrupt.h; NULL: none, or not open */
     uint64_t image_saved;
     bool image_failed; /* said once, not every second */

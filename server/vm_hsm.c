@@ -2,6 +2,7 @@
 #include "server/vm_hsm.h"
 
 #include "server/log.h"
+#include "server/notify/interrupt.h"
 #include "server/sources/hsm_device.h"
 #include "server/vm_source.h"
 
@@ -10,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static struct hsm *hsm_of(const struct vm *vm)
+struct hsm *vm_hsm_driver(const struct vm *vm)
 {
     return vm->source.kind == &source_hsm ? vm->source.state : NULL;
 }
@@ -61,19 +62,19 @@ int vm_hsm_attach(struct vm *vm, pid_t pid, int page)
 
 int vm_hsm_lend(const struct vm *vm)
 {
-    struct hsm *hsm = hsm_of(vm);
+    struct hsm *hsm = vm_hsm_driver(vm);
     return hsm && hsm_is_ours(hsm) ? hsm_descriptor(hsm) : -ENODEV;
 }
 
 uint32_t vm_hsm_id(const struct vm *vm)
 {
-    struct hsm *hsm = hsm_of(vm);
+    struct hsm *hsm = vm_hsm_driver(vm);
     return hsm ? hsm_vm_id(hsm) : 0;
 }
 
 void vm_hsm_connect(struct vm *vm)
 {
-    struct hsm *hsm = hsm_of(vm);
+    struct hsm *hsm = vm_hsm_driver(vm);
     /* The command that opens the page shows these to its poller. */
     vm->page->has_driver = hsm != NULL;
     vm->page->is_direct = hsm && hsm_is_direct(hsm);
@@ -81,19 +82,22 @@ void vm_hsm_connect(struct vm *vm)
         return;
     hsm_set_page(hsm, vm->page);
     vm_irqfds_give(vm, true);
+    interrupts_give(vm, hsm);
 }
 
 void vm_hsm_disconnect(struct vm *vm)
 {
-    if (hsm_of(vm))
-        vm_irqfds_give(vm, false);
+    if (!vm_hsm_driver(vm))
+        return;
+    vm_irqfds_give(vm, false);
+    interrupts_give(vm, NULL);
 }
 
 /* ---- interrupts and doorbells ------------------------------------------------------------ */
 
 int vm_hsm_ioeventfd(struct vm *vm, const struct ioeventfd_options *options, bool is_assigned)
 {
-    struct hsm *hsm = hsm_of(vm);
+    struct hsm *hsm = vm_hsm_driver(vm);
     if (!vm_has_hsm(vm))
         return -EOPNOTSUPP;
     if (!hsm)
@@ -113,20 +117,8 @@ int vm_hsm_ioeventfd(struct vm *vm, const struct ioeventfd_options *options, boo
 
 int vm_hsm_irqfd(struct vm *vm, int descriptor, const struct irqfd_route *route, bool is_assigned)
 {
-    struct hsm *hsm = hsm_of(vm);
+    struct hsm *hsm = vm_hsm_driver(vm);
     return hsm ? hsm_interrupt_by(hsm, descriptor, route->address, route->data, is_assigned) : 0;
-}
-
-int vm_hsm_set_line(struct vm *vm, uint32_t gsi, bool is_high)
-{
-    struct hsm *hsm = hsm_of(vm);
-    return hsm ? hsm_set_line(hsm, gsi, is_high ? HSM_LINE_HIGH : HSM_LINE_LOW) : -ENOTCONN;
-}
-
-int vm_hsm_inject_msi(struct vm *vm, uint64_t address, uint32_t data)
-{
-    struct hsm *hsm = hsm_of(vm);
-    return hsm ? hsm_inject_msi(hsm, address, data) : -ENOTCONN;
 }
 
 /* ---- the end, and resets ----------------------------------------------------------------- */
@@ -143,7 +135,7 @@ void vm_hsm_lose(struct vm *vm, const char *reason)
 
 int vm_hsm_clear(struct vm *vm)
 {
-    struct hsm *hsm = hsm_of(vm);
+    struct hsm *hsm = vm_hsm_driver(vm);
     if (!hsm || vm->is_driver_cleared)
         return 0;
     int result = hsm_clear_begin(hsm);

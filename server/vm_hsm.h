@@ -46,9 +46,8 @@ int vm_hsm_ioeventfd(struct vm *vm, const struct ioeventfd_options *options, boo
 /* For irqfd.c: an MSI of the driver's. 0 while nobody is attached. */
 int vm_hsm_irqfd(struct vm *vm, int descriptor, const struct irqfd_route *route, bool is_assigned);
 
-/* An interrupt line of the guest, high or low; an MSI. -ENOTCONN: not attached. */
-int vm_hsm_set_line(struct vm *vm, uint32_t gsi, bool is_high);
-int vm_hsm_inject_msi(struct vm *vm, uint64_t address, uint32_t data);
+/* For interrupt.c: its VM at the driver; NULL: it has none, or not now. */
+struct hsm *vm_hsm_driver(const struct vm *vm);
 
 /* For vm_source.c: the page is open, and not swept yet. */
 void vm_hsm_connect(struct vm *vm);

@@ -7,6 +7,7 @@
 #include "server/log.h"
 #include "server/notify/interrupt.h"
 
+#include <errno.h>
 #include <string.h>
 
 int service_open(struct vm_client *client)
@@ -18,11 +19,12 @@ int service_open(struct vm_client *client)
         log_error("client %s: cannot open %s: %s", client->client.name, device->stream, text);
     else if (client->stream && text[0])
         log_info("client %s: %s", client->client.name, text);
-    if (result == 0 && client->interrupt_line) {
-        result = interrupt_open(client, client->interrupt_line);
+    if (result == 0 && client->interrupt_route.kind) {
+        result = interrupt_open(client);
         if (result < 0)
-            log_error("client %s: cannot have interrupt %u: %s", client->client.name,
-                      client->interrupt_line, strerror(-result));
+            log_error("client %s: cannot have its interrupt: %s", client->client.name,
+                      result == -EEXIST ? "another client of the VM has that line"
+                                        : strerror(-result));
     }
     return result;
 }

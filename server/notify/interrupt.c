@@ -1,79 +1,293 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "server/notify/interrupt.h"
 
+#include "pollers/counter.h"
 #include "pollers/notifier.h"
 #include "pollers/ticks.h"
+#include "server/event_loop.h"
+#include "server/log.h"
 #include "server/notify/irqfd.h"
+#include "server/sources/hsm_device.h"
+#include "server/vm_hsm.h"
+#include "server/vm_source.h"
 
 #include <errno.h>
+#include <poll.h>
+#include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 struct interrupt {
+    struct config_client_interrupt route;
     struct notifier_port *port; /* of the poller that the client lives on */
     uint32_t signal;
-    int descriptor;     /* an eventfd */
-    size_t input_space; /* of the device's input, when nothing was typed */
+    int descriptor;            /* an eventfd; -1: the driver's */
+    int resample;              /* an eventfd; -1: no level of a requester's */
+    struct event_watch *watch; /* of it; NULL: interrupts_tend looks */
+    uint64_t ended;            /* rises that an EOI, or we, put an end to */
+    uint64_t changes_tended;   /* as of the last interrupts_tend */
+    size_t input_space;        /* of the device's input, when nothing was typed */
+    _Atomic uint64_t changes;  /* of the line; odd: it is high. The poller's */
+    _Atomic uint64_t failures;
+    _Atomic int error;    /* of the last failure, positive */
+    bool is_told;         /* that there are failures */
+    pthread_mutex_t lock; /* around what follows */
+    struct hsm *hsm;      /* NULL: none */
+    uint64_t told;        /* changes that the guest knows of */
 };
 
-/* On the client's poller. */
-static void raise_line(void *context)
+/* ---- on the client's poller -------------------------------------------------------------- */
+
+static void count_change(struct interrupt *interrupt)
 {
-    const struct interrupt *interrupt = context;
+    uint64_t changes = atomic_load_explicit(&interrupt->changes, memory_order_relaxed); /* ours */
+    /* Release: pairs with read_changes. It comes before the answer to the access that did it. */
+    atomic_store_explicit(&interrupt->changes, changes + 1, memory_order_release);
+}
+
+/* Any other thread. */
+static uint64_t read_changes(const struct interrupt *interrupt)
+{
+    /* Acquire: pairs with count_change. */
+    return atomic_load_explicit(&interrupt->changes, memory_order_acquire);
+}
+
+static uint64_t rises_of(uint64_t changes)
+{
+    return (changes + 1) / 2;
+}
+
+static void push_rise(void *context, bool is_high)
+{
+    struct interrupt *interrupt = context;
+    count_change(interrupt);
+    if (is_high)
+        notifier_push(interrupt->port, interrupt->signal);
+}
+
+static void push_change(void *context, bool is_high)
+{
+    struct interrupt *interrupt = context;
+    (void)is_high;
+    count_change(interrupt);
     notifier_push(interrupt->port, interrupt->signal);
+}
+
+/* ---- on the notifier's thread ------------------------------------------------------------ */
+
+static void note_failure(struct interrupt *interrupt, int result)
+{
+    if (result >= 0)
+        return;
+    /* Relaxed: for people. */
+    atomic_store_explicit(&interrupt->error, -result, memory_order_relaxed);
+    counter_add(&interrupt->failures, 1); /* under the lock: one writer */
+}
+
+static void set_line(struct interrupt *interrupt, bool is_high)
+{
+    note_failure(interrupt, hsm_set_line(interrupt->hsm, interrupt->route.line,
+                                         is_high ? HSM_LINE_HIGH : HSM_LINE_LOW));
+}
+
+/* Takes the guest from `told` to `changes`. Under the lock. */
+static void pass_changes(struct interrupt *interrupt, uint64_t changes)
+{
+    bool was_high = interrupt->told & 1, is_high = changes & 1;
+    bool has_risen = rises_of(changes) != rises_of(interrupt->told);
+    if (interrupt->route.kind == CONFIG_CLIENT_INTERRUPT_EDGE && has_risen) {
+        if (was_high)
+            set_line(interrupt, false);
+        set_line(interrupt, true);
+        was_high = true;
+    }
+    if (was_high != is_high)
+        set_line(interrupt, is_high);
+    interrupt->told = changes;
+}
+
+static void pass_line(void *context, uint32_t unused)
+{
+    struct interrupt *interrupt = context;
+    (void)unused;
+    pthread_mutex_lock(&interrupt->lock);
+    if (interrupt->hsm)
+        pass_changes(interrupt, read_changes(interrupt));
+    pthread_mutex_unlock(&interrupt->lock);
+}
+
+static void pass_message(void *context, uint32_t unused)
+{
+    struct interrupt *interrupt = context;
+    (void)unused;
+    pthread_mutex_lock(&interrupt->lock);
+    if (interrupt->hsm)
+        note_failure(interrupt, hsm_inject_msi(interrupt->hsm, interrupt->route.address,
+                                               interrupt->route.data));
+    pthread_mutex_unlock(&interrupt->lock);
+}
+
+/* ---- a level by irqfd: control ------------------------------------------------------------- */
+
+/* The requester's line is low, by an EOI or by us: it is raised again if the device still asks. */
+static void resample_ready(void *context, uint32_t events)
+{
+    struct interrupt *interrupt = context;
+    uint64_t count = 1;
+    (void)events;
+    if (read(interrupt->resample, &count, sizeof(count)) < 0)
+        return;
+    uint64_t changes = read_changes(interrupt);
+    bool is_high = changes & 1;
+    interrupt->ended = rises_of(changes) - is_high;
+    count = 1;
+    if (is_high && write(interrupt->descriptor, &count, sizeof(count)) < 0 && errno != EAGAIN)
+        abort(); /* it is our own */
+}
+
+/* A device that asks no more before its interrupt was taken is rare, and lowering a line before its EOI
+ * costs the requester a new binding: only what has been low since the last look is lowered so. */
+static void withdraw(const struct vm *vm, struct interrupt *interrupt)
+{
+    uint64_t changes = read_changes(interrupt);
+    if (!(changes & 1) && changes == interrupt->changes_tended &&
+        rises_of(changes) != interrupt->ended) {
+        vm_irqfd_lower(vm, interrupt->descriptor);
+        interrupt->ended = rises_of(changes);
+    }
+    interrupt->changes_tended = changes;
+}
+
+/* ---- life -------------------------------------------------------------------------------- */
+
+static bool is_message(const struct interrupt *interrupt)
+{
+    return interrupt->route.kind == CONFIG_CLIENT_INTERRUPT_MESSAGE;
 }
 
 static void connect_line(void *context)
 {
     struct vm_client *client = context;
-    struct device *device = client->client.device;
-    device->line.context = client->interrupt;
-    device->line.raise = raise_line;
+    struct device_line *line = &client->client.device->line;
+    line->context = client->interrupt;
+    bool is_driven = client->interrupt->descriptor < 0 && !is_message(client->interrupt);
+    line->change = is_driven ? push_change : push_rise;
+    if (line->is_high)
+        line->change(line->context, true);
 }
 
 static void disconnect_line(void *context)
 {
     struct vm_client *client = context;
-    client->client.device->line.raise = NULL;
+    client->client.device->line.change = NULL;
 }
 
-static int open_eventfd(struct vm_client *client, struct interrupt *interrupt, uint32_t gsi)
+static int add_signal(struct notifier *notifier, struct interrupt *interrupt)
 {
-    const struct irqfd_route route = {.kind = IRQFD_GSI, .gsi = gsi};
-    struct topology *topology = client->vm->topology;
-    interrupt->port = topology->pollers[client->poller_index].notifier_port;
-    int result = notifier_add(topology->notifier, interrupt->descriptor, &interrupt->signal);
-    if (result < 0)
-        return result;
-    result = vm_irqfd_assign(client->vm, interrupt->descriptor, &route);
-    if (result < 0)
-        notifier_remove(topology->notifier, interrupt->signal);
-    return result;
+    const struct notify_target target = {.kind = NOTIFY_CALL,
+                                         .descriptor = -1,
+                                         .call = is_message(interrupt) ? pass_message : pass_line,
+                                         .context = interrupt};
+    if (interrupt->descriptor >= 0)
+        return notifier_add(notifier, interrupt->descriptor, &interrupt->signal);
+    return notifier_add_target(notifier, &target, 0, &interrupt->signal);
 }
 
-int interrupt_open(struct vm_client *client, uint32_t gsi)
+/* The requester injects. */
+static int open_eventfd(struct vm *vm, struct interrupt *interrupt)
+{
+    static const enum irqfd_kind kinds[] = {
+        [CONFIG_CLIENT_INTERRUPT_EDGE] = IRQFD_GSI,
+        [CONFIG_CLIENT_INTERRUPT_LEVEL] = IRQFD_LEVEL,
+        [CONFIG_CLIENT_INTERRUPT_MESSAGE] = IRQFD_MSI,
+    };
+    struct irqfd_route route = {.kind = kinds[interrupt->route.kind],
+                                .gsi = interrupt->route.line,
+                                .address = interrupt->route.address,
+                                .data = interrupt->route.data,
+                                .resample = -1};
+    interrupt->descriptor = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (interrupt->descriptor < 0)
+        return -errno;
+    if (route.kind != IRQFD_LEVEL)
+        return vm_irqfd_assign(vm, interrupt->descriptor, &route);
+    interrupt->resample = route.resample = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (route.resample < 0)
+        return -errno;
+    struct event_loop *loop = vm->topology->loop;
+    int result = loop ? event_loop_watch(loop, route.resample, POLLIN, resample_ready, interrupt,
+                                         &interrupt->watch)
+                      : 0;
+    return result < 0 ? result : vm_irqfd_assign(vm, interrupt->descriptor, &route);
+}
+
+static void interrupt_free(struct vm *vm, struct interrupt *interrupt)
+{
+    if (interrupt->watch && vm->topology->loop) /* else it went with its loop */
+        event_loop_unwatch(interrupt->watch);
+    if (interrupt->resample >= 0)
+        close(interrupt->resample);
+    if (interrupt->descriptor >= 0) {
+        vm_irqfd_deassign(vm, interrupt->descriptor); /* -ENOENT: it never was */
+        close(interrupt->descriptor);
+    }
+    pthread_mutex_destroy(&interrupt->lock);
+    free(interrupt);
+}
+
+static bool line_is_taken(const struct vm_client *client)
+{
+    const struct config_client_interrupt *wanted = &client->interrupt_route;
+    for (uint32_t i = 0; i < client->vm->client_count; i++) {
+        const struct interrupt *other = client->vm->clients[i]->interrupt;
+        if (other && !is_message(other) && wanted->kind != CONFIG_CLIENT_INTERRUPT_MESSAGE &&
+            other->route.line == wanted->line)
+            return true;
+    }
+    return false;
+}
+
+int interrupt_open(struct vm_client *client)
 {
     struct device *device = client->client.device;
-    if (!device || !device->ops->tend)
+    struct vm *vm = client->vm;
+    struct topology *topology = vm->topology;
+    if (!device || !device->ops->tend || (vm_has_device(vm) && !vm_has_hsm(vm)))
         return -EOPNOTSUPP;
+    if (line_is_taken(client))
+        return -EEXIST;
     struct interrupt *interrupt = calloc(1, sizeof(*interrupt));
     if (!interrupt)
         return -ENOMEM;
+    interrupt->route = client->interrupt_route;
+    interrupt->port = topology->pollers[client->poller_index].notifier_port;
+    interrupt->descriptor = interrupt->resample = -1;
     interrupt->input_space = device->input ? byte_ring_space(device->input) : 0;
-    interrupt->descriptor = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    int result = interrupt->descriptor < 0 ? -errno : open_eventfd(client, interrupt, gsi);
-    if (result == 0) {
-        client->interrupt = interrupt;
-        result = poller_call_brief(client->poller, connect_line, client, VM_CALL_TIMEOUT_NS);
-        if (result < 0)
-            interrupt_close(client);
+    interrupt->hsm = vm_hsm_driver(vm);
+    pthread_mutex_init(&interrupt->lock, NULL);
+    int result = vm_has_hsm(vm) ? 0 : open_eventfd(vm, interrupt);
+    if (result == 0)
+        result = add_signal(topology->notifier, interrupt);
+    if (result < 0) {
+        interrupt_free(vm, interrupt);
         return result;
     }
-    if (interrupt->descriptor >= 0)
-        close(interrupt->descriptor);
-    free(interrupt);
+    client->interrupt = interrupt;
+    result = poller_call_brief(client->poller, connect_line, client, VM_CALL_TIMEOUT_NS);
+    if (result < 0)
+        interrupt_close(client);
     return result;
+}
+
+/* Whatever the device said last: it says no more. */
+static void lower(struct interrupt *interrupt)
+{
+    pthread_mutex_lock(&interrupt->lock);
+    if (interrupt->told & 1 && interrupt->hsm)
+        set_line(interrupt, false);
+    pthread_mutex_unlock(&interrupt->lock);
 }
 
 int interrupt_close(struct vm_client *client)
@@ -86,11 +300,35 @@ int interrupt_close(struct vm_client *client)
         result = notifier_remove(client->vm->topology->notifier, interrupt->signal);
     if (result < 0)
         return result;
-    vm_irqfd_deassign(client->vm, interrupt->descriptor);
-    close(interrupt->descriptor);
-    free(interrupt);
+    lower(interrupt); /* with an irqfd the requester lowers it at its deassign */
+    interrupt_free(client->vm, interrupt);
     client->interrupt = NULL;
     return 0;
+}
+
+void interrupts_give(struct vm *vm, struct hsm *hsm)
+{
+    for (uint32_t i = 0; i < vm->client_count; i++) {
+        struct interrupt *interrupt = vm->clients[i]->interrupt;
+        if (!interrupt)
+            continue;
+        pthread_mutex_lock(&interrupt->lock);
+        interrupt->hsm = hsm;
+        uint64_t changes = read_changes(interrupt);
+        interrupt->told = changes & ~UINT64_C(1);
+        if (hsm && !is_message(interrupt))
+            pass_changes(interrupt, changes);
+        pthread_mutex_unlock(&interrupt->lock);
+    }
+}
+
+struct interrupt_figures interrupt_figures(const struct vm_client *client)
+{
+    const struct interrupt *interrupt = client->interrupt;
+    if (!interrupt)
+        return (struct interrupt_figures){0};
+    return (struct interrupt_figures){.rises = rises_of(read_changes(interrupt)),
+                                      .failures = counter_read(&interrupt->failures)};
 }
 
 /* ---- what comes without an access -------------------------------------------------------- */
@@ -109,13 +347,33 @@ static bool wants_tending(const struct vm_client *client)
            (device->input && byte_ring_space(device->input) < client->interrupt->input_space);
 }
 
+static void tell_failure(const struct vm_client *client)
+{
+    struct interrupt *interrupt = client->interrupt;
+    if (interrupt->is_told || counter_read(&interrupt->failures) == 0)
+        return;
+    interrupt->is_told = true;
+    log_warning(
+        "vm %s: client %s: the ACRN driver refuses its interrupts: %s; from now on they are "
+        "counted only (interrupt_failures)",
+        client->vm->name, client->client.name,
+        strerror(atomic_load_explicit(&interrupt->error, memory_order_relaxed)));
+}
+
 void interrupts_tend(const struct topology *topology)
 {
     for (size_t i = 0; i < topology->vm_count; i++) {
         const struct vm *vm = topology->vms[i];
         for (uint32_t k = 0; vm->is_attached && k < vm->client_count; k++) {
             struct vm_client *client = vm->clients[k];
-            if (client->interrupt && wants_tending(client))
+            if (!client->interrupt)
+                continue;
+            tell_failure(client);
+            if (client->interrupt->resample >= 0) {
+                resample_ready(client->interrupt, POLLIN);
+                withdraw(vm, client->interrupt);
+            }
+            if (wants_tending(client))
                 poller_call_brief(client->poller, tend, client->client.device, VM_CALL_TIMEOUT_NS);
         }
     }

@@ -1,16 +1,32 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * interrupt.h - a device's interrupt line: its rising edge is an interrupt in the guest.
+ * interrupt.h - a device's interrupt in the guest: its line, or a message (MSI) of its own.
  *
- * Flow:    interrupt_open (key interrupt of a client) -> the device raises its line on its poller -> the
- *          notifier's thread writes an eventfd -> the requester's irqfd (irqfd.h) -> the guest;
- *          interrupts_tend lets the devices see what came without an access -> interrupt_close.
+ * Flow:    interrupt_open (key interrupt of a client) -> the device raises and lowers its line on its poller
+ *          -> the notifier's thread passes that on -> interrupts_tend lets the devices see what came without
+ *          an access -> interrupt_close.
  *
- *          Edges, as ISA lines are: a line that stays high interrupts once. The requester injects; one
- *          that cannot, ignores it.
- * Threads: control; the line is the poller's that the client lives on.
+ *              trigger   a VM with a requester (KVM)             a VM of the ACRN driver
+ *              edge      each rise writes an irqfd; nothing at   ioctl SET_IRQLINE: high at each rise, low
+ *                        a fall: KVM's irqfd is a pulse, and     at each fall
+ *                        the controller latches the edge
+ *              level     each rise writes an irqfd that KVM      the same
+ *                        resamples: the line is high until the
+ *                        guest's EOI, and raised again at once
+ *                        if the device still asks; lowered
+ *                        without an EOI if it has asked no more
+ *                        for 10 ms
+ *              message   each rise writes an irqfd               ioctl INJECT_MSI at each rise
+ *
+ *          An edge is never lost: where the line fell and rose again before the driver was told, it is lowered
+ *          and raised. What the device asks for at an EOI is known exactly, since it changes before the
+ *          guest's access is answered. The driver is told of a change before that answer, except where
+ *          the page is `direct`, or the device lives on another poller: there a level may be taken once
+ *          more while it is being lowered.
+ * Threads: control; the line is the poller's that the client lives on. Between the notifier's thread and
+ *          control, who gives and takes the driver, a lock.
  * Memory:  a client owns its interrupt.
- * Errors:  negative errno.
+ * Errors:  negative errno. What the driver refuses is counted, and said once.
  */
 #ifndef SERVER_NOTIFY_INTERRUPT_H
 #define SERVER_NOTIFY_INTERRUPT_H
@@ -18,12 +34,28 @@
 #include "server/topology.h"
 #include "server/vm_client.h"
 
-/* gsi: of the guest's I/O APIC. -EOPNOTSUPP: the device has no line. As vm_irqfd_assign. */
-int interrupt_open(struct vm_client *client, uint32_t gsi);
-/* Of no effect without one. -ETIMEDOUT: its poller does not answer, the line is left to it. */
+struct hsm;
+
+/* As client->interrupt_route says. -EOPNOTSUPP: the device has no line, or nobody could interrupt this VM.
+ * -EEXIST: another client has that line. Else as vm_irqfd_assign. */
+int interrupt_open(struct vm_client *client);
+/* Lowers the line. Of no effect without one. -ETIMEDOUT: its poller does not answer, the line is left to
+ * it. */
 int interrupt_close(struct vm_client *client);
 
 /* Every few milliseconds: devices with typed bytes, or with a clock that may interrupt. */
 void interrupts_tend(const struct topology *topology);
+
+/* For vm_hsm.c: the driver's VM that those of vm go to from now on, all its lines low; NULL: none, and it is
+ * not touched any more. */
+void interrupts_give(struct vm *vm, struct hsm *hsm);
+
+/* For display. */
+struct interrupt_figures {
+    uint64_t rises;    /* of the line */
+    uint64_t failures; /* ioctls that the driver refused */
+};
+/* Zeroes without one. */
+struct interrupt_figures interrupt_figures(const struct vm_client *client);
 
 #endif

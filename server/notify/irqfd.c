@@ -28,13 +28,24 @@ static void tell_assigned(struct requester_link *link, const struct irqfd *irqfd
 {
     const struct irqfd_route *route = &irqfd->route;
     char line[IRQFD_LINE_BYTES];
-    if (route->kind == IRQFD_GSI)
-        snprintf(line, sizeof(line), "irqfd assign %" PRIu32 " line %" PRIu32, irqfd->id,
-                 route->gsi);
+    if (route->kind != IRQFD_MSI)
+        snprintf(line, sizeof(line), "irqfd assign %" PRIu32 " %s %" PRIu32, irqfd->id,
+                 route->kind == IRQFD_LEVEL ? "level" : "line", route->gsi);
     else
         snprintf(line, sizeof(line), "irqfd assign %" PRIu32 " msi 0x%" PRIx64 " 0x%" PRIx32,
                  irqfd->id, route->address, route->data);
     link->send(link, line, irqfd->descriptor);
+    if (route->kind != IRQFD_LEVEL)
+        return;
+    snprintf(line, sizeof(line), "irqfd resample %" PRIu32, irqfd->id);
+    link->send(link, line, route->resample);
+}
+
+static void irqfd_close(struct irqfd *irqfd)
+{
+    close(irqfd->descriptor);
+    if (irqfd->route.kind == IRQFD_LEVEL)
+        close(irqfd->route.resample);
 }
 
 static struct irqfd *find(const struct vm *vm, uint64_t eventfd_id)
@@ -47,7 +58,8 @@ static struct irqfd *find(const struct vm *vm, uint64_t eventfd_id)
 
 static bool is_route_valid(const struct irqfd_route *route)
 {
-    return route->kind == IRQFD_MSI || (route->kind == IRQFD_GSI && route->gsi <= IRQFD_LINE_LAST);
+    return route->kind == IRQFD_MSI || ((route->kind == IRQFD_GSI || route->kind == IRQFD_LEVEL) &&
+                                        route->gsi <= IRQFD_LINE_LAST);
 }
 
 int vm_irqfd_assign(struct vm *vm, int descriptor, const struct irqfd_route *route)
@@ -73,7 +85,11 @@ int vm_irqfd_assign(struct vm *vm, int descriptor, const struct irqfd_route *rou
         return -errno;
     struct irqfd *irqfd = &vm->irqfds->entries[vm->irqfds->count];
     *irqfd = (struct irqfd){vm->irqfds->last_id + 1, duplicate, eventfd_id, *route};
-    result = vm_has_hsm(vm) ? vm_hsm_irqfd(vm, duplicate, route, true) : 0;
+    if (route->kind == IRQFD_LEVEL &&
+        (irqfd->route.resample = fcntl(route->resample, F_DUPFD_CLOEXEC, 0)) < 0)
+        result = -errno;
+    else
+        result = vm_has_hsm(vm) ? vm_hsm_irqfd(vm, duplicate, route, true) : 0;
     if (result < 0) {
         close(duplicate);
         return result;
@@ -82,6 +98,28 @@ int vm_irqfd_assign(struct vm *vm, int descriptor, const struct irqfd_route *rou
     vm->irqfds->count++;
     if (vm->link && !vm_has_hsm(vm))
         tell_assigned(vm->link, irqfd);
+    return 0;
+}
+
+static void tell(const struct vm *vm, const char *what, const struct irqfd *irqfd)
+{
+    char line[IRQFD_LINE_BYTES];
+    if (!vm->link)
+        return;
+    snprintf(line, sizeof(line), "irqfd %s %" PRIu32, what, irqfd->id);
+    vm->link->send(vm->link, line, -1);
+}
+
+int vm_irqfd_lower(const struct vm *vm, int descriptor)
+{
+    uint64_t eventfd_id;
+    int result = eventfd_identify(descriptor, &eventfd_id);
+    if (result < 0)
+        return result;
+    struct irqfd *irqfd = find(vm, eventfd_id);
+    if (!irqfd)
+        return -ENOENT;
+    tell(vm, "lower", irqfd);
     return 0;
 }
 
@@ -94,14 +132,11 @@ int vm_irqfd_deassign(struct vm *vm, int descriptor)
     struct irqfd *irqfd = find(vm, eventfd_id);
     if (!irqfd)
         return -ENOENT;
-    if (vm_has_hsm(vm)) {
+    if (vm_has_hsm(vm))
         vm_hsm_irqfd(vm, irqfd->descriptor, &irqfd->route, false);
-    } else if (vm->link) {
-        char line[IRQFD_LINE_BYTES];
-        snprintf(line, sizeof(line), "irqfd deassign %" PRIu32, irqfd->id);
-        vm->link->send(vm->link, line, -1);
-    }
-    close(irqfd->descriptor);
+    else
+        tell(vm, "deassign", irqfd);
+    irqfd_close(irqfd);
     *irqfd = vm->irqfds->entries[--vm->irqfds->count];
     return 0;
 }
@@ -138,7 +173,7 @@ void irqfds_destroy(struct vm *vm)
         vm->link->end(vm->link);
     vm->link = NULL;
     for (uint32_t i = 0; vm->irqfds && i < vm->irqfds->count; i++)
-        close(vm->irqfds->entries[i].descriptor);
+        irqfd_close(&vm->irqfds->entries[i]);
     free(vm->irqfds);
     vm->irqfds = NULL;
 }

@@ -3,9 +3,14 @@
  * irqfd.h - eventfds that raise an interrupt in the guest, as the ACRN driver's IRQFD. The
  * requester injects them; the server tells it which, over the connection it attached by.
  *
- * Flow:    vm_irqfd_assign -> requester is told: `irqfd assign ID line GSI` or `irqfd assign ID msi
- *          ADDRESS DATA`, with the eventfd -> somebody writes the eventfd -> interrupt ->
+ * Flow:    vm_irqfd_assign -> requester is told, with the eventfd: `irqfd assign ID line GSI`, an edge;
+ *          `irqfd assign ID msi ADDRESS DATA`; or `irqfd assign ID level GSI`, and behind it `irqfd
+ *          resample ID` with another eventfd -> somebody writes the eventfd -> interrupt ->
  *          vm_irqfd_deassign, `irqfd deassign ID`. A requester that attaches later is told all.
+ *
+ *          A level is high from a write until the guest's EOI, or until vm_irqfd_lower, `irqfd lower
+ *          ID`; after either the requester writes the eventfd of resample: whoever still asks for the
+ *          line writes again.
  * Threads: control; an interrupt passes no thread of the server's.
  * Memory:  the VM owns a duplicate of each eventfd until deassign or its own end.
  * Errors:  negative errno; nothing half applied. A requester that does not read what it is told is
@@ -22,13 +27,14 @@
 #define IRQFD_LINE_LAST  23u /* of an I/O APIC */
 #define IRQFD_LINE_BYTES 96u /* of what a requester is told, without the newline */
 
-enum irqfd_kind { IRQFD_GSI = 1, IRQFD_MSI };
+enum irqfd_kind { IRQFD_GSI = 1, IRQFD_MSI, IRQFD_LEVEL };
 
 struct irqfd_route {
     enum irqfd_kind kind;
-    uint32_t gsi;     /* IRQFD_GSI: 0..IRQFD_LINE_LAST */
+    uint32_t gsi;     /* IRQFD_GSI, IRQFD_LEVEL: 0..IRQFD_LINE_LAST */
     uint64_t address; /* IRQFD_MSI */
     uint32_t data;    /* IRQFD_MSI */
+    int resample;     /* IRQFD_LEVEL: an eventfd; the caller's */
 };
 
 /* -EBADF, -EINVAL: descriptor is none, or no eventfd. -EINVAL: route. -EBUSY: the eventfd is
@@ -41,6 +47,9 @@ int vm_irqfd_deassign(struct vm *vm, int descriptor);
 
 /* Of a VM of the ACRN driver: all are the driver's from now on, or are so no more. */
 void vm_irqfds_give(struct vm *vm, bool is_assigned);
+
+/* Of an IRQFD_LEVEL: it is low now, as after an EOI. -ENOENT: not assigned. */
+int vm_irqfd_lower(const struct vm *vm, int descriptor);
 
 /* How many are assigned. */
 uint32_t vm_irqfd_count(const struct vm *vm);

@@ -34,7 +34,7 @@ static int fini(void **state)
     return system(command);
 }
 
-/* Checks a VM with these clients, the first on line 6; each %s of clients is the folder. */
+/* Checks the VM guest, and two more, with these clients, the first on line 6; each %s of clients is the folder. */
 static void check(const char *clients)
 {
     char with_folder[8192], text[16384];
@@ -48,8 +48,9 @@ static void check(const char *clients)
     snprintf(text, sizeof(text),
              "pollers: [{name: rt, cpu: any, sandbox: false},\n"
              "          {name: other, cpu: any, sandbox: false}]\n"
-             "vms:\n"
-             "  - {name: guest, vcpus: 1, source: memfd, poller: rt}\n"
+             "vms: [{name: guest, vcpus: 1, source: memfd, poller: rt},\n"
+             "  {name: board, vcpus: 1, source: uio, device: x, poller: rt},"
+             " {name: acrn, vcpus: 1, source: hsm, poller: rt}]\n"
              "clients:\n"
              "%s",
              with_folder);
@@ -167,6 +168,31 @@ static void problems_of_the_file_do_not_hide_those_of_the_machine(void **state)
     assert_int_equal(problem_count, 2);
 }
 
+#define LINE(name, vm, port, interrupt)                                                   \
+    "  - {name: " name ", vm: " vm ", device: uart, ranges: [{type: portio, first: " port \
+    "0, last: " port "7}], options: {stream: none}, interrupt: " interrupt "}\n"
+
+static void interrupts_that_nobody_could_take_are_told(void **state)
+{
+    (void)state;
+    check("  - {name: bank, vm: guest, device: fallback, interrupt: 5,\n"
+          "     ranges: [{type: mmio, first: 0xfe000000}]}\n" LINE("a", "guest", "0x10", "4")
+              LINE("b", "guest", "0x11", "{line: 4, trigger: level}")
+                  LINE("c", "board", "0x10", "4") LINE("d", "acrn", "0x10", "4")
+                      LINE("e", "board", "0x11", "{address: 0xfee00000, data: 0x41}"));
+    assert_told(
+        "t.yaml:6:58: client 'bank': interrupt: a fallback raises none; expected a uart or a "
+        "cmos");
+    assert_told("t.yaml:9:");
+    assert_told("interrupt: line 4 is that of client 'a' already; expected a line for each");
+    assert_told("t.yaml:10:");
+    assert_told("t.yaml:12:");
+    assert_told(
+        "interrupt: nobody injects it into a VM of source uio, pci or vfio; expected it with "
+        "source: memfd or hsm");
+    assert_int_equal(problem_count, 4);
+}
+
 static void two_clients_of_one_file_are_refused(void **state)
 {
     (void)state;
@@ -237,6 +263,7 @@ static void process_lives_where_its_vm_is_swept(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        IN_FOLDER(interrupts_that_nobody_could_take_are_told),
         cmocka_unit_test(process_lives_where_its_vm_is_swept),
         IN_FOLDER(devices_that_cannot_be_built_are_told_all_at_once),
         IN_FOLDER(streams_that_cannot_be_opened_are_told_all_at_once),

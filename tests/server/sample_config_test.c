@@ -186,8 +186,8 @@ static void sample_loads_and_describes_the_demo(void **state)
     assert_int_equal(config->vms[0].vcpus, 1);
     const struct config_client *fallback = &config->clients[config->vms[0].default_client];
     assert_string_equal(kinds[fallback->device].name, "fallback");
-    static const char *const devices[] = {"debug_console", "cmos", "uart", "pci_host",
-                                          "register_bank"};
+    static const char *const devices[] = {"debug_console", "cmos",     "uart",
+                                          "uart",          "pci_host", "register_bank"};
     for (size_t i = 0; i < sizeof(devices) / sizeof(devices[0]); i++)
         assert_string_equal(kinds[config->clients[i].device].name, devices[i]);
     config_destroy(config);

@@ -59,8 +59,10 @@ static void nonsense_is_refused(void **state)
     (void)state;
     int pipes[2];
     assert_int_equal(pipe2(pipes, O_CLOEXEC), 0);
-    const struct irqfd_route odd[] = {
-        {.kind = 0}, {.kind = (enum irqfd_kind)3}, {.kind = IRQFD_GSI, .gsi = IRQFD_LINE_LAST + 1}};
+    const struct irqfd_route odd[] = {{.kind = 0},
+                                      {.kind = (enum irqfd_kind)(IRQFD_LEVEL + 1)},
+                                      {.kind = IRQFD_GSI, .gsi = IRQFD_LINE_LAST + 1},
+                                      {.kind = IRQFD_LEVEL, .gsi = IRQFD_LINE_LAST + 1}};
     for (size_t i = 0; i < sizeof(odd) / sizeof(odd[0]); i++)
         assert_int_equal(vm_irqfd_assign(vm, eventfds[0], &odd[i]), -EINVAL);
     assert_int_equal(vm_irqfd_assign(vm, -1, &line_5), -EBADF);
