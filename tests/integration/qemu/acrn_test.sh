@@ -3,7 +3,8 @@
 # Linux's own ACRN driver, over a simulated hypervisor (acrn/acrn_sim.c), is what source hsm serves: VMs
 # that ioreqd creates and one that a device model hands over; notified, polling through the driver and
 # polling past it; reset and destroyed with requests in flight. One completion hypercall a request where
-# the hypervisor wants it, none where it polls. acrn/vcpus.c is the other side.
+# the hypervisor wants it, none where it polls; of devices' interrupts one hypercall for each rise, each fall
+# and each message, before the access that caused it is answered. acrn/vcpus.c is the other side.
 #     acrn_test.sh BUILD_FOLDER
 . "$(dirname "$0")/harness.sh"
 harness_begin "${1:?build folder}"
@@ -21,6 +22,18 @@ guest_start -smp 2 <<'END_OF_SCRIPT'
 bank='device: register_bank, ranges: [{type: mmio, first: 0xfe000000, last: 0xfe000fff}],
       options: {registers: [{name: bank, offset: 0, size: 8, count: 512}]}'
 pci='device: pci_host, ranges: [{type: pcicfg, bdf: "00:00.0"}]'
+uart='device: uart, options: {stream: none}'
+devices() {
+    for vm in notified direct polled; do
+        echo "  - {name: pci, vm: $vm, $pci}"
+        echo "  - {name: com1, vm: $vm, $uart, interrupt: 4, ranges: [{type: portio, first: 0x3f8, last: 0x3ff}]}"
+        echo "  - {name: com2, vm: $vm, $uart, interrupt: {line: 20, trigger: level},"
+        echo "     ranges: [{type: portio, first: 0x2f8, last: 0x2ff}]}"
+        echo "  - {name: com3, vm: $vm, $uart, interrupt: {address: 0xfee00000, data: 0x51},"
+        echo "     ranges: [{type: portio, first: 0x3e8, last: 0x3ef}]}"
+        echo "  - {name: clock, vm: $vm, device: cmos, interrupt: 8, ranges: [{type: portio, first: 0x70, last: 0x71}]}"
+    done
+}
 cat > /tmp/vms.yaml <<YAML
 server: {socket: /run/ioreqd.sock}
 pollers: [{name: rt, cpu: 1, idle: yield, sandbox: false}, # without an invariant TSC
@@ -37,9 +50,7 @@ clients:
   - {name: bank, vm: direct, $bank}
   - {name: bank, vm: polled, $bank}
   - {name: bank, vm: handed, $bank}
-  - {name: pci, vm: notified, $pci}
-  - {name: pci, vm: direct, $pci}
-  - {name: pci, vm: polled, $pci}
+$(devices)
 YAML
 ioreqd --config /tmp/vms.yaml 2> /tmp/log &
 daemon=$!

@@ -27,6 +27,12 @@
 #define CALL_SET_IOREQ_BUFFER      0x80000030ul
 #define CALL_NOTIFY_REQUEST_FINISH 0x80000031ul
 
+/* Of a SET_IRQLINE's argument. */
+#define LINE_OPERATION_SHIFT 32
+#define LINE_NUMBER_MASK     0xfffffffful
+#define LINE_HIGH            0
+#define LINE_LOW             1
+
 #define SPINS_BEFORE_RESCHEDULE 1024u
 
 struct sim_vm {
@@ -180,8 +186,9 @@ static long interrupt(struct sim_vm *vm, unsigned long number, unsigned long ope
         vm->figures.msi_address = msi->msi_addr;
         vm->figures.msi_data = msi->msi_data;
     } else {
-        vm->figures.lines++;
-        vm->figures.line_operation = operation;
+        vm->figures.raised += operation >> LINE_OPERATION_SHIFT == LINE_HIGH;
+        vm->figures.lowered += operation >> LINE_OPERATION_SHIFT == LINE_LOW;
+        vm->figures.line = operation & LINE_NUMBER_MASK;
     }
     spin_unlock_irqrestore(&upcall_lock, flags);
     return 0;

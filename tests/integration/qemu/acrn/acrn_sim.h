@@ -47,8 +47,8 @@ struct sim_figures {
     __u64 starts, pauses;
     __u64 msis;
     __u64 msi_address, msi_data; /* of the last one */
-    __u64 lines;
-    __u64 line_operation; /* of the last SET_IRQLINE */
+    __u64 raised, lowered; /* SET_IRQLINE, high and low; pulses are neither */
+    __u64 line;            /* of the last one */
 };
 
 #define SIM_ACCESS  _IOWR('s', 1, struct sim_access)

@@ -373,6 +373,106 @@ static void use_eventfds(const struct vm *vm)
     close(interrupt);
 }
 
+/* ---- interrupts of devices --------------------------------------------------------------- */
+
+#define COM1         0x3f8u /* an edge, line 4 */
+#define COM2         0x2f8u /* a level, line 20 */
+#define COM3         0x3e8u /* a message */
+#define CLOCK        0x70u  /* an edge, line 8 */
+#define MSI_ADDRESS  0xfee00000u
+#define MSI_DATA     0x51u
+#define ROUNDS       20u
+#define ROUNDS_CLOCK 5u
+
+static void out(const struct vm *vm, uint64_t port, uint64_t value)
+{
+    access_as(vm, 0, ACRN_IOREQ_TYPE_PORTIO, ACRN_IOREQ_DIR_WRITE, port, 1, value);
+}
+
+static uint64_t in(const struct vm *vm, uint64_t port)
+{
+    return access_as(vm, 0, ACRN_IOREQ_TYPE_PORTIO, ACRN_IOREQ_DIR_READ, port, 1, 0) & 0xff;
+}
+
+struct interrupt_counts {
+    uint64_t raised, lowered, msis;
+};
+
+/* These hypercalls since `before`, no more and no less. An access is answered after them, unless the poller
+ * answers past the driver, or no access was their cause. */
+static void expect_interrupts(const struct vm *vm, const struct sim_figures *before, bool waits,
+                              struct interrupt_counts expected)
+{
+    struct interrupt_counts counts;
+    for (uint32_t i = 0;; i++) {
+        struct sim_figures now = figures_of(vm);
+        counts = (struct interrupt_counts){now.raised - before->raised,
+                                           now.lowered - before->lowered, now.msis - before->msis};
+        if (!waits || i == 5000 || memcmp(&counts, &expected, sizeof(counts)) == 0)
+            break;
+        usleep(1000);
+    }
+    CHECK(memcmp(&counts, &expected, sizeof(counts)) == 0,
+          "%s: raised %" PRIu64 " of %" PRIu64 ", lowered %" PRIu64 " of %" PRIu64
+          ", messages %" PRIu64 " of %" PRIu64,
+          vm->name, counts.raised, expected.raised, counts.lowered, expected.lowered, counts.msis,
+          expected.msis);
+}
+
+/* The UARTs' transmitters are empty: the interrupt enable raises, the interrupt identification lowers. */
+static void interrupt_by_uarts(const struct vm *vm, bool waits)
+{
+    struct sim_figures before = figures_of(vm);
+    struct interrupt_counts expected = {0};
+    for (uint32_t i = 0; i < ROUNDS; i++) {
+        const struct {
+            uint32_t port, line;
+        } lines[] = {{COM1, 4}, {COM2, 20}};
+        for (uint32_t k = 0; k < 2; k++) {
+            out(vm, lines[k].port + 1, 2);
+            expected.raised++;
+            expect_interrupts(vm, &before, waits, expected);
+            CHECK(figures_of(vm).line == lines[k].line, "%llu", figures_of(vm).line);
+            CHECK((in(vm, lines[k].port + 2) & 0xf) == 2, "no interrupt is pending");
+            expected.lowered++;
+            expect_interrupts(vm, &before, waits, expected);
+            out(vm, lines[k].port + 1, 0);
+        }
+        out(vm, COM3 + 1, 2);
+        expected.msis++;
+        expect_interrupts(vm, &before, waits, expected);
+        CHECK((in(vm, COM3 + 2) & 0xf) == 2, "no interrupt is pending");
+        out(vm, COM3 + 1, 0);
+    }
+    struct sim_figures after = figures_of(vm);
+    CHECK(after.msi_address == MSI_ADDRESS && after.msi_data == MSI_DATA, "%#llx %#llx",
+          after.msi_address, after.msi_data);
+    printf("== counts %s: %u interrupts of UARTs: %" PRIu64 " lines raised, %" PRIu64
+           " lowered, %" PRIu64 " messages\n",
+           vm->name, 3 * ROUNDS, expected.raised, expected.lowered, expected.msis);
+}
+
+/* Periodic, by itself; each is acknowledged before there is a next one. */
+static void interrupt_by_clock(const struct vm *vm)
+{
+    struct sim_figures before = figures_of(vm);
+    out(vm, CLOCK, 0x0b);
+    out(vm, CLOCK + 1, 0x42);
+    for (uint32_t i = 1; i <= ROUNDS_CLOCK; i++) {
+        expect_interrupts(vm, &before, true, (struct interrupt_counts){i, i - 1, 0});
+        CHECK(figures_of(vm).line == 8, "%llu", figures_of(vm).line);
+        if (i == ROUNDS_CLOCK) {
+            out(vm, CLOCK, 0x0b); /* no more */
+            out(vm, CLOCK + 1, 0x02);
+        } else {
+            out(vm, CLOCK, 0x0c);
+            CHECK((in(vm, CLOCK + 1) & 0xc0) == 0xc0, "not the clock");
+        }
+    }
+    expect_interrupts(vm, &before, true, (struct interrupt_counts){ROUNDS_CLOCK, ROUNDS_CLOCK, 0});
+    printf("== counts %s: %u interrupts of the clock\n", vm->name, ROUNDS_CLOCK);
+}
+
 /* ---- a device model ---------------------------------------------------------------------- */
 
 struct model {
@@ -513,6 +613,8 @@ int main(int argc, char **argv)
     for (int i = 0; i < 3; i++) {
         serve_pci(all[i]);
         use_eventfds(all[i]);
+        interrupt_by_uarts(all[i], all[i] == &direct);
+        interrupt_by_clock(all[i]);
         reset_in_flight(all[i]);
         take_back_in_flight(all[i]);
         reset_under_load(all[i], 3);
