@@ -26,7 +26,6 @@ struct interrupt {
     int descriptor;            /* an eventfd; -1: the driver's */
     int resample;              /* an eventfd; -1: no level of a requester's */
     struct event_watch *watch; /* of it; NULL: interrupts_tend looks */
-    uint64_t ended;            /* rises that an EOI, or we, put an end to */
     uint64_t changes_tended;   /* as of the last interrupts_tend */
     size_t input_space;        /* of the device's input, when nothing was typed */
     _Atomic uint64_t changes;  /* of the line; odd: it is high. The poller's */
@@ -36,6 +35,8 @@ struct interrupt {
     pthread_mutex_t lock; /* around what follows */
     struct hsm *hsm;      /* NULL: none */
     uint64_t told;        /* changes that the guest knows of */
+    uint64_t asserted;    /* resample >= 0: the last rise that was written */
+    bool is_asserted;     /* the requester's line is high, as far as we know */
 };
 
 /* ---- on the client's poller -------------------------------------------------------------- */
@@ -129,35 +130,58 @@ static void pass_message(void *context, uint32_t unused)
     pthread_mutex_unlock(&interrupt->lock);
 }
 
-/* ---- a level by irqfd: control ------------------------------------------------------------- */
+/* ---- a level by irqfd: the notifier's thread, and control --------------------------------- */
+
+/* Under the lock. */
+static void assert_level(struct interrupt *interrupt, uint64_t changes)
+{
+    const uint64_t one = 1;
+    if (write(interrupt->descriptor, &one, sizeof(one)) < 0 && errno != EAGAIN)
+        abort(); /* it is our own */
+    interrupt->asserted = rises_of(changes);
+    interrupt->is_asserted = true;
+}
+
+/* It may come late: then an EOI has already raised the line for this rise, and the device may ask no more. */
+static void pass_level(void *context, uint32_t unused)
+{
+    struct interrupt *interrupt = context;
+    (void)unused;
+    pthread_mutex_lock(&interrupt->lock);
+    uint64_t changes = read_changes(interrupt);
+    if (changes & 1 && interrupt->asserted != rises_of(changes))
+        assert_level(interrupt, changes);
+    pthread_mutex_unlock(&interrupt->lock);
+}
 
 /* The requester's line is low, by an EOI or by us: it is raised again if the device still asks. */
 static void resample_ready(void *context, uint32_t events)
 {
     struct interrupt *interrupt = context;
-    uint64_t count = 1;
+    uint64_t count;
     (void)events;
     if (read(interrupt->resample, &count, sizeof(count)) < 0)
         return;
+    pthread_mutex_lock(&interrupt->lock);
     uint64_t changes = read_changes(interrupt);
-    bool is_high = changes & 1;
-    interrupt->ended = rises_of(changes) - is_high;
-    count = 1;
-    if (is_high && write(interrupt->descriptor, &count, sizeof(count)) < 0 && errno != EAGAIN)
-        abort(); /* it is our own */
+    interrupt->is_asserted = false;
+    if (changes & 1)
+        assert_level(interrupt, changes);
+    pthread_mutex_unlock(&interrupt->lock);
 }
 
-/* A device that asks no more before its interrupt was taken is rare, and lowering a line before its EOI
+/* A device that asks no more before its interrupt was taken is rare, and lowering a line without an EOI
  * costs the requester a new binding: only what has been low since the last look is lowered so. */
 static void withdraw(const struct vm *vm, struct interrupt *interrupt)
 {
+    pthread_mutex_lock(&interrupt->lock);
     uint64_t changes = read_changes(interrupt);
-    if (!(changes & 1) && changes == interrupt->changes_tended &&
-        rises_of(changes) != interrupt->ended) {
+    if (interrupt->is_asserted && !(changes & 1) && changes == interrupt->changes_tended) {
         vm_irqfd_lower(vm, interrupt->descriptor);
-        interrupt->ended = rises_of(changes);
+        interrupt->is_asserted = false;
     }
     interrupt->changes_tended = changes;
+    pthread_mutex_unlock(&interrupt->lock);
 }
 
 /* ---- life -------------------------------------------------------------------------------- */
@@ -184,14 +208,16 @@ static void disconnect_line(void *context)
     client->client.device->line.change = NULL;
 }
 
+/* What the notifier's thread does at a rise, or at each change of a line of the driver's. */
 static int add_signal(struct notifier *notifier, struct interrupt *interrupt)
 {
-    const struct notify_target target = {.kind = NOTIFY_CALL,
-                                         .descriptor = -1,
-                                         .call = is_message(interrupt) ? pass_message : pass_line,
-                                         .context = interrupt};
-    if (interrupt->descriptor >= 0)
+    struct notify_target target = {.kind = NOTIFY_CALL, .descriptor = -1, .context = interrupt};
+    if (interrupt->resample >= 0)
+        target.call = pass_level;
+    else if (interrupt->descriptor >= 0)
         return notifier_add(notifier, interrupt->descriptor, &interrupt->signal);
+    else
+        target.call = is_message(interrupt) ? pass_message : pass_line;
     return notifier_add_target(notifier, &target, 0, &interrupt->signal);
 }
 
