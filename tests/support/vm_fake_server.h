@@ -47,6 +47,7 @@ struct fake_server {
     const char *refusal;    /* sent instead of "ok ..." */
     const char *more;       /* fields behind vcpus=; NULL: none */
     bool passes_nothing;    /* "ok" without a descriptor */
+    bool passes_once;       /* whoever attaches again shows the page it has */
     bool passes_twice;      /* two descriptors */
     bool is_unsealed;       /* the page could shrink */
     uint32_t attach_count;  /* its own thread's until stopped */
@@ -136,7 +137,7 @@ static inline void fake_server_attach(struct fake_server *server)
     struct iovec piece = {.iov_base = reply, .iov_len = strlen(reply)};
     struct msghdr message = {.msg_iov = &piece, .msg_iovlen = 1};
     size_t fds_bytes = (server->passes_twice ? 2 : 1) * sizeof(int);
-    if (!server->passes_nothing) {
+    if (!server->passes_nothing && !(server->passes_once && server->attach_count > 1)) {
         message.msg_control = control.bytes;
         message.msg_controllen = CMSG_SPACE(fds_bytes);
         struct cmsghdr *header = CMSG_FIRSTHDR(&message);

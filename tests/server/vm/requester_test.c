@@ -313,6 +313,48 @@ static void stop_ends_every_wait(void **state)
     check_waiting_ends(end_by_stop);
 }
 
+static void hear_nothing(void *context, const char *line, int descriptor)
+{
+    (void)context;
+    (void)line;
+    if (descriptor >= 0)
+        close(descriptor);
+}
+
+static void count_again(void *context)
+{
+    atomic_fetch_add((_Atomic uint32_t *)context, 1);
+}
+
+/* Whatever the last server said holds no more: told once for each that comes. */
+static void next_server_is_told_of(void **state)
+{
+    (void)state;
+    _Atomic uint32_t again = 0;
+    const struct requester_listener listener = {
+        .line = hear_nothing, .again = count_again, .context = &again};
+    struct fake_server server = {.vcpu_count = 1,
+                                 .more = " kept=1",
+                                 .passes_once = true,
+                                 .answer = fake_machine_answer,
+                                 .context = &machine};
+    struct requester *requester;
+    char error[256];
+    fake_server_start(&server);
+    assert_int_equal(requester_attach_listening(server.socket_path, "guest", &listener, &requester,
+                                                error, sizeof(error)),
+                     0);
+    for (uint32_t i = 0; i < 3; i++) {
+        assert_int_equal(atomic_load(&again), i);
+        atomic_store(&server.cuts, true);
+        while (atomic_load(&again) == i)
+            sched_yield();
+    }
+    assert_false(requester_is_over(requester));
+    requester_detach(requester);
+    fake_server_stop(&server);
+}
+
 /* Takes the C library's place: when the watched thread yielded first, and how often. */
 static _Thread_local bool is_watched;
 static uint64_t first_yield_ticks;
@@ -432,6 +474,7 @@ int main(void)
         cmocka_unit_test(vcpu_beyond_the_page_is_refused),
         cmocka_unit_test(server_that_vanishes_ends_every_wait),
         cmocka_unit_test(stop_ends_every_wait),
+        cmocka_unit_test(next_server_is_told_of),
         cmocka_unit_test(wait_spins_for_50_us_and_yields_from_then_on),
         cmocka_unit_test(all_vcpus_at_once_get_their_own_answers),
         cmocka_unit_test(attach_and_detach_leak_nothing),
