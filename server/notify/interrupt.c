@@ -89,8 +89,7 @@ static void note_failure(struct interrupt *interrupt, int result)
 
 static void set_line(struct interrupt *interrupt, bool is_high)
 {
-    note_failure(interrupt, hsm_set_line(interrupt->hsm, interrupt->route.line,
-                                         is_high ? HSM_LINE_HIGH : HSM_LINE_LOW));
+    note_failure(interrupt, hsm_set_line(interrupt->hsm, interrupt->route.line, is_high));
 }
 
 /* Takes the guest from `told` to `changes`. Under the lock. */

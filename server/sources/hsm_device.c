@@ -19,6 +19,8 @@
 
 /* As the driver's ABI has the number: SET_IRQLINE takes it by value. */
 #define LINE_OPERATION_SHIFT 32
+#define LINE_SET_HIGH        UINT64_C(0)
+#define LINE_SET_LOW         UINT64_C(1)
 
 struct hsm {
     int device;
@@ -383,9 +385,9 @@ int hsm_clear_poll(struct hsm *hsm)
 
 /* ---- interrupts and doorbells ------------------------------------------------------------ */
 
-int hsm_set_line(struct hsm *hsm, uint32_t gsi, enum hsm_line operation)
+int hsm_set_line(struct hsm *hsm, uint32_t gsi, bool is_high)
 {
-    uint64_t argument = (uint64_t)operation << LINE_OPERATION_SHIFT | gsi;
+    uint64_t argument = (is_high ? LINE_SET_HIGH : LINE_SET_LOW) << LINE_OPERATION_SHIFT | gsi;
     return call(hsm->device, ACRN_IOCTL_SET_IRQLINE, (void *)(uintptr_t)argument);
 }
 

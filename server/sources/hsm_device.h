@@ -85,9 +85,8 @@ int hsm_check(struct hsm *hsm);
 int hsm_clear_begin(struct hsm *hsm);
 int hsm_clear_poll(struct hsm *hsm);
 
-/* An interrupt line of the guest, as GSI_SET_HIGH, ... below; an MSI. */
-enum hsm_line { HSM_LINE_HIGH, HSM_LINE_LOW, HSM_LINE_RISING_PULSE, HSM_LINE_FALLING_PULSE };
-int hsm_set_line(struct hsm *hsm, uint32_t gsi, enum hsm_line operation);
+/* An interrupt line of the guest; an MSI. */
+int hsm_set_line(struct hsm *hsm, uint32_t gsi, bool is_high);
 int hsm_inject_msi(struct hsm *hsm, uint64_t address, uint32_t data);
 
 /* The driver's own doorbells and interrupts by eventfd, where the kernel shall do the work. */

@@ -386,7 +386,7 @@ static void interrupts_and_doorbells_have_the_drivers_form(void **state)
 {
     (void)state;
     struct hsm *hsm = created();
-    assert_int_equal(hsm_set_line(hsm, 4, HSM_LINE_LOW), 0);
+    assert_int_equal(hsm_set_line(hsm, 4, false), 0);
     assert_true(driver.line == (UINT64_C(1) << 32 | 4));
     assert_int_equal(hsm_inject_msi(hsm, 0xfee00000, 0x41), 0);
     assert_true(driver.msi.msi_addr == 0xfee00000 && driver.msi.msi_data == 0x41);
