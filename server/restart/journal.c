@@ -3,6 +3,7 @@
 
 #include "pollers/memory.h"
 #include "pollers/page_adopt.h"
+#include "server/restart/checksum.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -60,29 +61,19 @@ struct journal {
     struct journal_vm *vms[VMS_MAX]; /* NULL: not mapped */
 };
 
-/* FNV-1a; never 0, which is a free entry's. */
-static uint64_t sum(const void *bytes, size_t size_bytes, uint64_t seed)
-{
-    const unsigned char *byte = bytes;
-    uint64_t result = 0xcbf29ce484222325u ^ seed;
-    for (size_t i = 0; i < size_bytes; i++)
-        result = (result ^ byte[i]) * 0x100000001b3u;
-    return result ? result : 1;
-}
-
 static uint64_t head_sum(const struct journal_head *head)
 {
-    return sum(head, offsetof(struct journal_head, check), JOURNAL_VERSION);
+    return checksum(head, offsetof(struct journal_head, check), JOURNAL_VERSION);
 }
 
 static uint64_t process_sum(const struct journal_process *process)
 {
-    return sum(process->vm, sizeof(process->vm) + sizeof(process->client), 2);
+    return checksum(process->vm, sizeof(process->vm) + sizeof(process->client), 2);
 }
 
 static uint64_t vm_sum(const struct journal_vm *vm)
 {
-    return sum(vm->name, sizeof(vm->name) + sizeof(vm->vcpu_count), 3);
+    return checksum(vm->name, sizeof(vm->name) + sizeof(vm->vcpu_count), 3);
 }
 
 /* ---- the file ---------------------------------------------------------------------------- */
