@@ -94,13 +94,16 @@ static bool answer_is_known(const struct slot_record *record, uint64_t word)
            record->answer_check == slot_record_answer_check(record, word);
 }
 
-/* True: it is with somebody else. */
+/* True: it is with another process, or to go there. An external client's is offered again: it sees what
+ * waits for it anew each time, and what it finished is known. */
 static bool is_elsewhere(const struct slot_record *record, uint64_t word)
 {
     enum slot_phase phase = slot_record_phase(word);
     uint64_t handed = atomic_load_explicit(&record->handed, memory_order_relaxed);
+    enum slot_place place = slot_handed_place(handed);
+    bool is_external = place == SLOT_PLACE_TAKEN && slot_handed_owner(handed) == SLOT_NO_OWNER;
     return (phase == SLOT_PHASE_IN_FLIGHT || phase == SLOT_PHASE_SETTLING) &&
-           slot_handed_place(handed) != SLOT_PLACE_HERE;
+           place != SLOT_PLACE_HERE && !is_external;
 }
 
 static void adopt_processing(struct page *page, uint32_t slot_index, bool is_believed,

@@ -11,6 +11,7 @@
  *              PENDING           -                     swept as ever; who had the slot before has lost it
  *              PROCESSING        IDLE, HANDLING        PENDING again: it died with the device it was with
  *              PROCESSING        IN_FLIGHT, HERE       the same
+ *              PROCESSING        IN_FLIGHT, external   the same: it is offered again
  *              PROCESSING        SETTLING, an answer   that answer, COMPLETE
  *              PROCESSING        IN_FLIGHT, elsewhere  stays: for the process that has it, or gets it
  *              PROCESSING        damaged               all-ones, COMPLETE

@@ -148,11 +148,15 @@ static int control_start(struct control *control, const struct config *config)
         adoption_begin(control->topology);
         result = topology_populate(control->topology, config);
     }
+    const struct command_context context = {control->topology, &control->reload};
+    if (result == 0) {
+        commands_run_again(&context);
+        result = topology_take_on(control->topology);
+    }
     if (result == 0)
         adoption_end(control->topology);
     if (result == 0)
         result = topology_start(control->topology);
-    const struct command_context context = {control->topology, &control->reload};
     if (result == 0)
         result = listener_start(control->listener, &context);
     if (result == 0)

@@ -6,6 +6,7 @@
 #include "server/devices/service.h"
 #include "server/log.h"
 #include "server/processes/launcher.h"
+#include "server/restart/remake.h"
 #include "server/vm_client.h"
 #include "server/vm_source.h"
 
@@ -325,6 +326,7 @@ int reload_run(struct reload *reload)
         config_destroy(next);
         return result;
     }
+    remake_note_reload(reload->topology, reload->current, next);
     config_destroy(reload->owned);
     reload->owned = next;
     reload->current = next;

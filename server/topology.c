@@ -14,6 +14,7 @@
 #include "server/processes/launcher.h"
 #include "server/restart/adoption.h"
 #include "server/restart/journal.h"
+#include "server/restart/script.h"
 #include "server/sources/lost_page.h"
 #include "server/threads/sandbox.h"
 #include "server/vm_client.h"
@@ -258,15 +259,8 @@ static int populate_vm(struct topology *topology, const struct config *config, s
     }
     if (result == 0)
         result = topology_apply_ranges(vm, config);
-    if (result == 0) {
-        adoption_take_vm(vm);
-        result = vm_start(vm);
-        /* A device's page that cannot be had now is that VM's trouble, and was told. */
-        if (result < 0 && vm_has_device(vm) && !vm->is_attached)
-            return 0;
-    }
-    if (result == 0 && vm->adopts_paused)
-        result = vm_pause(vm);
+    if (result == 0)
+        vm->is_to_run = true;
     return result;
 }
 
@@ -275,6 +269,24 @@ int topology_populate(struct topology *topology, const struct config *config)
     int result = 0;
     for (size_t i = 0; i < config->vm_count && result == 0; i++)
         result = populate_vm(topology, config, i);
+    return result;
+}
+
+static int take_on(struct vm *vm)
+{
+    adoption_take_vm(vm);
+    int result = vm->is_to_run ? vm_start(vm) : 0;
+    /* A device's page that cannot be had now is that VM's trouble, and was told. */
+    if (result < 0 && vm_has_device(vm) && !vm->is_attached)
+        return 0;
+    return result == 0 && vm->is_to_run && vm->adopts_paused ? vm_pause(vm) : result;
+}
+
+int topology_take_on(struct topology *topology)
+{
+    int result = 0;
+    for (size_t i = 0; i < topology->vm_count && result == 0; i++)
+        result = take_on(topology->vms[i]);
     return result;
 }
 
@@ -340,6 +352,7 @@ bool topology_destroy(struct topology *topology)
     completion_destroy(topology->completion);
     thread_plan_destroy(topology->plan);
     journal_close(topology->journal);
+    script_close(topology->script);
     free(topology->pollers);
     free(topology);
     return true;

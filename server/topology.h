@@ -4,7 +4,8 @@
  * Read this first.
  *
  * Flow:    topology_check (is this configuration possible on this machine?) -> topology_create ->
- *          topology_populate -> topology_start -> ... -> topology_settle -> topology_destroy.
+ *          topology_populate -> topology_take_on -> topology_start -> ... -> topology_settle ->
+ *          topology_destroy.
  *
  *              config            placement (hwloc)
  *                 \                  /
@@ -31,6 +32,7 @@
 
 struct completion;
 struct journal;
+struct script;
 struct notifier;
 struct notifier_port;
 struct poller_wait;
@@ -78,6 +80,7 @@ struct topology {
     struct journal *journal; /* NULL: nobody keeps it */
     bool journal_is_fresh;   /* the keeper has yet to be given it */
     bool journal_refused;
+    struct script *script; /* remake.h; NULL: nothing was made at run time */
 };
 
 /* topology_check.c. Reports (config_report), before anything starts: every CPU that is not to be
@@ -109,9 +112,12 @@ int topology_apply_ranges(struct vm *vm, const struct config *config);
 /* The same without doing it: what topology_apply_ranges would return. */
 int topology_check_ranges(const struct vm *vm, const struct config *config);
 
-/* Everything that config describes: VMs, clients, ranges; the VMs run as soon as they have a page.
- */
+/* Everything that config describes: VMs, clients, ranges. */
 int topology_populate(struct topology *topology, const struct config *config);
+
+/* Takes on the pages that an earlier server left, and opens those of devices; the VMs that config describes,
+ * and those that were started at run time, run as soon as they have a page. */
+int topology_take_on(struct topology *topology);
 
 /* Says on stderr what will hurt the latency of pollers that are where these are, each in a line
  * with its remedy (advice.h). */

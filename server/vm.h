@@ -81,6 +81,7 @@ struct vm {
     struct vm_completion *completion; /* completion.h; NULL: nobody is told */
     bool has_upcall;                  /* arrival.h */
     bool is_stuck;
+    bool is_to_run; /* at topology_take_on */
     /* adoption.c's */
     struct page_kept *kept; /* in the journal; NULL: nobody keeps it */
     bool was_kept;          /* by an earlier server */

@@ -98,6 +98,10 @@ int vm_client_add_range(struct vm_client *client, uint32_t type, uint64_t first,
 /* Exactly that range of that client, or -ENOENT. Of several priorities the highest goes first. */
 int vm_client_delete_range(struct vm_client *client, uint32_t type, uint64_t first, uint64_t last);
 
+/* The priority of the one that would go; 0 if there is none. */
+uint32_t vm_client_priority(const struct vm_client *client, uint32_t type, uint64_t first,
+                            uint64_t last);
+
 /* Replaces the ranges of all clients of a VM at once: ranges [count] name clients of this VM. */
 int vm_set_ranges(struct vm *vm, const struct router_range *ranges, size_t count);
 

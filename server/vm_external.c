@@ -4,6 +4,7 @@
 
 #include "clients/external.h"
 #include "pollers/histogram.h"
+#include "pollers/page_settle.h"
 #include "pollers/ticks.h"
 
 #include <errno.h>
@@ -63,7 +64,8 @@ int vm_client_finish(struct vm_client *client, uint32_t vcpu, uint64_t value)
         return -EINVAL;
     struct request request;
     uint64_t ticket = external_take(client->client.external, vcpu, &request);
-    if (ticket && page_settle(page, vcpu, ticket, value)) {
+    /* Noted: whoever finished it is not asked again by the next server. */
+    if (ticket && page_settle_noted(page, vcpu, ticket, value)) {
         histogram_record(client->latency, ticks_now() - request.arrival_ticks);
         return 0;
     }

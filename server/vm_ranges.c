@@ -156,8 +156,8 @@ int vm_client_add_range(struct vm_client *client, uint32_t type, uint64_t first,
 }
 
 /* The range of these bounds; of several priorities the one in front. NULL: there is none. */
-static struct router_range *find_range(struct vm_client *client, uint32_t type, uint64_t first,
-                                       uint64_t last)
+static struct router_range *find_range(const struct vm_client *client, uint32_t type,
+                                       uint64_t first, uint64_t last)
 {
     struct router_range *found = NULL;
     for (size_t i = 0; i < client->range_count; i++) {
@@ -167,6 +167,13 @@ static struct router_range *find_range(struct vm_client *client, uint32_t type, 
             found = range;
     }
     return found;
+}
+
+uint32_t vm_client_priority(const struct vm_client *client, uint32_t type, uint64_t first,
+                            uint64_t last)
+{
+    const struct router_range *range = find_range(client, type, first, last);
+    return range ? range->priority : 0;
 }
 
 int vm_client_delete_range(struct vm_client *client, uint32_t type, uint64_t first, uint64_t last)

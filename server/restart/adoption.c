@@ -8,6 +8,8 @@
 #include "server/log.h"
 #include "server/restart/journal.h"
 #include "server/restart/keeper.h"
+#include "server/restart/remake.h"
+#include "server/restart/script.h"
 #include "server/vm_source.h"
 
 #include <errno.h>
@@ -26,6 +28,16 @@ static void name_of(const char *vm, char name[KEEPER_NAME_BYTES])
 
 /* ---- the journal ------------------------------------------------------------------------- */
 
+static void open_script(struct topology *topology)
+{
+    char reason[TOPOLOGY_REASON_BYTES];
+    int descriptor = keeper_take(REMAKE_SCRIPT);
+    if (descriptor < 0 || script_open(descriptor, &topology->script, reason, sizeof(reason)) == 0)
+        return;
+    log_error("what was made at run time is not made again: its script is refused: %s", reason);
+    keeper_forget(REMAKE_SCRIPT);
+}
+
 void adoption_begin(struct topology *topology)
 {
     char reason[TOPOLOGY_REASON_BYTES];
@@ -33,6 +45,7 @@ void adoption_begin(struct topology *topology)
     keeper_open();
     if (!keeper_is_there())
         return;
+    open_script(topology);
     int descriptor = keeper_take(JOURNAL_NAME);
     if (descriptor >= 0 &&
         journal_open(descriptor, &topology->journal, reason, sizeof(reason)) < 0) {
@@ -297,5 +310,8 @@ void adoption_forget(struct topology *topology)
         name_of(topology->vms[i]->name, name);
         keeper_forget(name);
     }
+    while (topology->script && script_count(topology->script) > 0) /* and what goes with them */
+        remake_drop(topology, script_count(topology->script) - 1);
+    keeper_forget(REMAKE_SCRIPT);
     keeper_forget(JOURNAL_NAME);
 }

@@ -5,6 +5,7 @@
 #include "server/notify/arrival.h"
 #include "server/restart/adoption.h"
 #include "server/restart/keeper.h"
+#include "server/restart/remake.h"
 #include "server/status.h"
 #include "server/vm_client.h"
 #include "server/vm_hsm.h"
@@ -43,6 +44,11 @@ struct command_reply command_reply_result(int result, const char *what)
 {
     return result < 0 ? command_error(-result, "%s: %s", what, strerror(-result))
                       : command_reply_text("ok\n");
+}
+
+bool command_reply_is_ok(const struct command_reply *reply)
+{
+    return reply->text && strncmp(reply->text, "ok", 2) == 0;
 }
 
 static struct command_reply reply_pending(void)
@@ -164,7 +170,10 @@ static struct command_reply with_vm(const struct call *call, int (*operation)(st
 
 static struct command_reply start(const struct call *call)
 {
-    return with_vm(call, vm_start, "stopped");
+    struct command_reply reply = with_vm(call, vm_start, "stopped");
+    if (command_reply_is_ok(&reply))
+        command_note_start(call, call->arguments[0]);
+    return reply;
 }
 
 static struct command_reply pause_vm(const struct call *call)
@@ -179,7 +188,10 @@ static struct command_reply resume(const struct call *call)
 
 static struct command_reply destroy(const struct call *call)
 {
-    return with_vm(call, vm_destroy, NULL);
+    struct command_reply reply = with_vm(call, vm_destroy, NULL);
+    if (command_reply_is_ok(&reply))
+        remake_note_vm_end(call->context->topology, call->arguments[0]);
+    return reply;
 }
 
 static struct command_reply clear_with(const struct call *call, int (*begin)(struct vm *vm))
@@ -218,65 +230,75 @@ static struct command_reply client_create_external(const struct call *call)
     const struct vm_client_options options = {
         .name = call->arguments[1], .is_default = true, .is_external = true};
     struct vm_client *client;
-    return command_reply_result(vm_client_create(vm, &options, &client), call->arguments[1]);
+    int result = vm_client_create(vm, &options, &client);
+    if (result == 0)
+        command_note(call, "client-create-external", vm->name, client->client.name);
+    return command_reply_result(result, call->arguments[1]);
 }
 
 static struct command_reply client_destroy(const struct call *call)
 {
     struct command_reply reply;
     struct vm_client *client = command_find_client(call, &reply);
-    return client ? command_reply_result(vm_client_destroy(client), call->arguments[1]) : reply;
+    if (!client)
+        return reply;
+    int result = vm_client_destroy(client);
+    if (result == 0)
+        remake_note_client_end(call->context->topology, call->arguments[0], call->arguments[1]);
+    return command_reply_result(result, call->arguments[1]);
 }
 
-struct range {
-    uint64_t first, last, priority;
-    uint32_t type;
-};
-
 /* TYPE FIRST LAST [PRIORITY] after VM and client. */
-static bool read_range(const struct call *call, struct range *range)
+static bool read_range(const struct call *call, struct router_range *range)
 {
-    range->priority = 0;
-    return command_read_type(call->arguments[2], &range->type) &&
-           command_read_number(call->arguments[3], &range->first) &&
-           command_read_number(call->arguments[4], &range->last) &&
-           (call->argument_count < 6 ||
-            (command_read_number(call->arguments[5], &range->priority) &&
-             range->priority <= UINT32_MAX));
+    uint64_t priority = 0;
+    *range = (struct router_range){0};
+    bool is_valid =
+        command_read_type(call->arguments[2], &range->type) &&
+        command_read_number(call->arguments[3], &range->first) &&
+        command_read_number(call->arguments[4], &range->last) &&
+        (call->argument_count < 6 ||
+         (command_read_number(call->arguments[5], &priority) && priority <= UINT32_MAX));
+    range->priority = (uint32_t)priority;
+    return is_valid;
 }
 
 static struct command_reply range_add(const struct call *call)
 {
     struct command_reply reply;
-    struct range range;
+    struct router_range range;
     struct vm_client *client = command_find_client(call, &reply);
     if (!client)
         return reply;
     if (!read_range(call, &range))
         return command_error(EINVAL, "expected TYPE (portio, mmio, pcicfg) FIRST LAST [PRIORITY]");
-    int result =
-        vm_client_add_range(client, range.type, range.first, range.last, (uint32_t)range.priority);
+    int result = vm_client_add_range(client, range.type, range.first, range.last, range.priority);
     if (result == -EEXIST)
         return command_error(EEXIST, "it overlaps a range of the same priority; give it another");
     if (result == -EINVAL)
         return command_error(EINVAL,
                              "no range of that type; expected FIRST up to LAST, of portio at "
                              "most 0xffff, of pcicfg 0xfffffff; PRIORITY below 4294967295");
+    if (result == 0)
+        command_note_range(client, &range, true);
     return command_reply_result(result, call->arguments[1]);
 }
 
 static struct command_reply range_delete(const struct call *call)
 {
     struct command_reply reply;
-    struct range range;
+    struct router_range range;
     struct vm_client *client = command_find_client(call, &reply);
     if (!client)
         return reply;
     if (call->argument_count > 5 || !read_range(call, &range))
         return command_error(EINVAL, "expected TYPE (portio, mmio, pcicfg) FIRST LAST");
+    range.priority = vm_client_priority(client, range.type, range.first, range.last);
     int result = vm_client_delete_range(client, range.type, range.first, range.last);
     if (result == -ENOENT)
         return command_error(ENOENT, "client %s has no such range", client->client.name);
+    if (result == 0)
+        command_note_range(client, &range, false);
     return command_reply_result(result, call->arguments[1]);
 }
 

@@ -42,6 +42,10 @@ struct command_reply command_run(const struct command_context *context, const ch
 /* For a line whose reply was pending. */
 struct command_reply command_poll(const struct command_context *context, const char *line);
 
+/* Before the first peer: what peers made at run time under an earlier server, once what the configuration
+ * describes is there, and before topology_take_on. */
+void commands_run_again(const struct command_context *context);
+
 /* A reply that says no. */
 __attribute__((format(printf, 2, 3))) struct command_reply command_error(int error,
                                                                          const char *format, ...);

@@ -50,6 +50,8 @@ struct command_reply command_vm_create(const struct call *call)
         return reply;
     struct vm *vm;
     int result = topology_create_vm(call->context->topology, &config->vms[0], &vm);
+    if (result == 0)
+        command_note(call, "vm-create", vm->name, "");
     reply = command_reply_result(result, config->vms[0].name);
     config_destroy(config);
     return reply;
@@ -110,7 +112,10 @@ struct command_reply command_client_create(const struct call *call)
         config_destroy(config);
         return command_error(EPERM, "start: processes are started by the configuration file only");
     }
-    int result = create_client(call->context->topology->vms[from.vm], &from);
+    struct vm *vm = call->context->topology->vms[from.vm];
+    int result = create_client(vm, &from);
+    if (result == 0)
+        command_note(call, "client-create", vm->name, from.name);
     reply =
         result == -EBUSY ? command_error(EBUSY, "ports 0xcf8..0xcff are the VM's own (pci: true)")
         : result == -EINVAL

@@ -6,6 +6,8 @@
 #include "server/vm_hsm.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 /* VM TYPE ADDRESS LENGTH [DATA|any [zero|ones]]. False with *reply filled. */
@@ -39,6 +41,26 @@ static bool read_ioeventfd(const struct call *call, struct ioeventfd_options *op
     return is_valid;
 }
 
+/* In the same words, however they came; a deassign does not say what it reads. */
+static void note_ioeventfd(const struct call *call, const struct ioeventfd_options *options,
+                           bool is_assigned)
+{
+    const char *vm = call->arguments[0];
+    char data[24] = "any", text[128];
+    if (options->has_datamatch)
+        snprintf(data, sizeof(data), "0x%" PRIx64, options->data);
+    int length = snprintf(text, sizeof(text), "ioeventfd-assign %.15s %s 0x%" PRIx64 " %u %s ", vm,
+                          options->type == REQUEST_PORTIO ? "portio" : "mmio", options->address,
+                          options->length_bytes, data);
+    if (!is_assigned) {
+        command_unnote_eventfd(call, vm, text);
+        return;
+    }
+    snprintf(text + length, sizeof(text) - (size_t)length, "%s",
+             options->reads == IOEVENTFD_READS_ONES ? "ones" : "zero");
+    command_note_eventfd(call, vm, text);
+}
+
 static struct command_reply
 with_ioeventfd(const struct call *call,
                int (*operation)(struct vm *vm, const struct ioeventfd_options *options))
@@ -54,7 +76,10 @@ with_ioeventfd(const struct call *call,
             return command_error(EOPNOTSUPP, "VM %s: expected source: hsm with kernel", vm->name);
         return command_reply_result(result, vm->name);
     }
-    return command_reply_result(operation(vm, &options), vm->name);
+    int result = operation(vm, &options);
+    if (result == 0)
+        note_ioeventfd(call, &options, operation == vm_ioeventfd_assign);
+    return command_reply_result(result, vm->name);
 }
 
 struct command_reply command_ioeventfd_assign(const struct call *call)
@@ -100,6 +125,11 @@ struct command_reply command_irqfd_assign(const struct call *call)
     if (result == -EOPNOTSUPP)
         return command_error(EOPNOTSUPP, "VM %s: the ACRN driver has MSIs only; expected msi",
                              vm->name);
+    if (result == 0) {
+        char text[128];
+        snprintf(text, sizeof(text), "irqfd-assign %.100s", call->rest);
+        command_note_eventfd(call, vm->name, text);
+    }
     return command_reply_result(result, vm->name);
 }
 
@@ -107,5 +137,10 @@ struct command_reply command_irqfd_deassign(const struct call *call)
 {
     struct command_reply reply;
     struct vm *vm = command_find_vm(call, &reply);
-    return vm ? command_reply_result(vm_irqfd_deassign(vm, call->descriptor), vm->name) : reply;
+    if (!vm)
+        return reply;
+    int result = vm_irqfd_deassign(vm, call->descriptor);
+    if (result == 0)
+        command_unnote_eventfd(call, vm->name, "irqfd-assign ");
+    return command_reply_result(result, vm->name);
 }

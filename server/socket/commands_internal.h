@@ -23,6 +23,9 @@ __attribute__((format(printf, 1, 2))) struct command_reply command_reply_text(co
 /* For operations whose result says everything. */
 struct command_reply command_reply_result(int result, const char *what);
 
+/* It says that it was done. */
+bool command_reply_is_ok(const struct command_reply *reply);
+
 /* The VM that the first argument names; NULL with *reply filled. */
 struct vm *command_find_vm(const struct call *call, struct command_reply *reply);
 
@@ -32,6 +35,22 @@ struct vm_client *command_find_client(const struct call *call, struct command_re
 /* Decimal or 0x...; portio, mmio or pcicfg. */
 bool command_read_number(const char *text, uint64_t *number);
 bool command_read_type(const char *text, uint32_t *type);
+
+/* ---- what was made, for the next server: after success (commands_again.c) ---------------- */
+
+/* The line made, or changed, that VM, or that client of it. */
+void command_note(const struct call *call, const char *command, const char *vm, const char *client);
+void command_note_start(const struct call *call, const char *vm);
+
+/* range is as it was in the client; only its bounds, type and priority are looked at. */
+void command_note_range(const struct vm_client *client, const struct router_range *range,
+                        bool is_added);
+
+/* text is the whole line, begin how it begins, of that eventfd. */
+void command_note_eventfd(const struct call *call, const char *vm, const char *text);
+void command_unnote_eventfd(const struct call *call, const char *vm, const char *begin);
+
+/* ---- commands in files of their own ------------------------------------------------------ */
 
 struct command_reply command_ioeventfd_assign(const struct call *call);
 struct command_reply command_ioeventfd_deassign(const struct call *call);

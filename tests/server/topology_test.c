@@ -45,6 +45,7 @@ static void scene_create(struct scene *scene, const char *text)
                      0);
     assert_int_equal(topology_create(scene->config, placement, &scene->topology), 0);
     assert_int_equal(topology_populate(scene->topology, scene->config), 0);
+    assert_int_equal(topology_take_on(scene->topology), 0);
 }
 
 static void scene_destroy(struct scene *scene)
