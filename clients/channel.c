@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -87,6 +88,14 @@ int channel_open(uint32_t epoch, struct channel **channel)
     }
     *channel = created;
     return 0;
+}
+
+uint32_t channel_read_taken(int answers_descriptor)
+{
+    uint64_t taken;
+    ssize_t count = pread(answers_descriptor, &taken, sizeof(taken),
+                          offsetof(struct channel_answers, requests_taken));
+    return count == (ssize_t)sizeof(taken) && taken >= CHANNEL_FIRST ? (uint32_t)taken : 0;
 }
 
 void channel_close(struct channel *channel)

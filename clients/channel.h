@@ -112,6 +112,10 @@ struct channel {
 /* A fresh channel for incarnation `epoch` (not 0). 0; -EMFILE, -ENFILE, -ENOMEM. */
 int channel_open(uint32_t epoch, struct channel **channel);
 
+/* What the process of an earlier channel had taken, in its answers' memory: as channel_taken, its lower half.
+ * 0: it cannot be known. descriptor stays the caller's. */
+uint32_t channel_read_taken(int answers_descriptor);
+
 /* Unmaps and closes; the process keeps its mappings. NULL does nothing. */
 void channel_close(struct channel *channel);
 

@@ -123,6 +123,7 @@ struct process_port {
     uint32_t owner;            /* its number there; 0: none */
     uint32_t adopted_epoch;    /* of who served when an earlier server died; 0: nobody did */
     uint32_t adopted_from;     /* what that one calls itself, if it never heard of that epoch; 0 */
+    uint32_t adopted_taken;    /* how much of its channel that one had taken; 0: nobody knows */
     uint32_t from_epoch;       /* the same of the one that serves */
     uint64_t grace_until;      /* ticks; until then requests wait for it, whatever their deadline */
     struct process_last last[PROCESS_LAST_CELLS];

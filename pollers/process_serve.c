@@ -293,8 +293,13 @@ void process_miss(struct page *page, struct client *client, uint32_t slot_index)
 
 /* ---- commands ---------------------------------------------------------------------------- */
 
-/* A request that was with the process when an earlier server died: true if it goes on with it.
- * Numbers wrap; no more than a ring full of them is ever in flight. */
+/* Numbers wrap; no more than a ring full of them is ever in flight. */
+static bool is_before(const struct process_hold *hold, uint32_t taken)
+{
+    return (int32_t)((uint32_t)hold->number - taken) < 0;
+}
+
+/* A request that was with the process when an earlier server died: true if it goes on with it. */
 static bool is_still_there(const struct process_port *port, const struct process_hold *hold,
                            struct process_resume resume)
 {
@@ -303,7 +308,14 @@ static bool is_still_there(const struct process_port *port, const struct process
     /* It never heard of the channel that the request lies in. */
     if (resume.epoch != port->adopted_epoch)
         return false;
-    return (int32_t)((uint32_t)hold->number - resume.taken) < 0;
+    return is_before(hold, resume.taken);
+}
+
+/* The same of a process that died with the server, as its channel says; if that is gone, it had all. */
+static bool was_taken_then(const struct process_port *port, const struct process_hold *hold)
+{
+    return hold->place == SLOT_PLACE_TAKEN || port->adopted_taken == 0 ||
+           is_before(hold, port->adopted_taken);
 }
 
 /* True: the process that an earlier server knew. */
@@ -326,16 +338,18 @@ static void sort_adopted(struct page *page, struct client *client, struct proces
         bool was_sent = is_in_flight(page, &port->holds[i], i);
         if (was_sent && is_resumed && is_still_there(port, &port->holds[i], resume)) {
             note_place(page, port, i, SLOT_PLACE_TAKEN, 0);
-        } else if (was_sent && !is_resumed && !port->policy.reissues) {
-            counter_add(&port->failed, give_up(page, client, i)); /* it may have been taken */
+        } else if (was_sent && !is_resumed && !port->policy.reissues &&
+                   was_taken_then(port, &port->holds[i])) {
+            counter_add(&port->failed, give_up(page, client, i));
         } else if (was_sent) {
+            bool was_taken = !is_resumed && was_taken_then(port, &port->holds[i]);
             note_place(page, port, i, SLOT_PLACE_WAITS, 0);
-            counter_add(is_resumed ? &port->handed_on : &port->asked_again, 1);
+            counter_add(was_taken ? &port->asked_again : &port->handed_on, 1);
         }
     }
     /* What was answered and settled then, and whose cells were not given back, comes again. */
     port->owed = is_resumed ? CHANNEL_CAPACITY : 0;
-    port->adopted_epoch = 0;
+    port->adopted_epoch = port->adopted_taken = 0;
 }
 
 bool process_attach(struct page *page, struct client *client, struct channel *channel,

@@ -5,6 +5,7 @@
 #include "pollers/notifier.h"
 #include "pollers/process_serve.h"
 #include "server/log.h"
+#include "server/restart/adoption.h"
 #include "server/topology.h"
 
 #include <errno.h>
@@ -127,9 +128,11 @@ int registration_create(struct vm_client *client, pid_t pid, struct process_resu
         return -ENOMEM;
     *created = (struct registration){
         .client = client, .pid = pid, .process_descriptor = -1, .wake_descriptor = -1};
+    uint32_t epoch_before = client->epoch;
     result = open_all(created);
     const struct topology *topology = client->vm->topology;
-    if (result == 0)
+    if (result == 0) {
+        adoption_note_channel(client, created->channel);
         result = run((struct port_change){.client = client,
                                           .channel = created->channel,
                                           .notifier_port =
@@ -138,6 +141,8 @@ int registration_create(struct vm_client *client, pid_t pid, struct process_resu
                                           .resume = resume,
                                           .is_resumed = &created->is_resumed},
                      attach);
+        adoption_note_channel_end(client, result < 0 ? client->epoch : epoch_before);
+    }
     if (result < 0) {
         close_all(created);
         channel_close(created->channel);
@@ -214,6 +219,7 @@ static int end(struct registration *registration, bool is_final)
     int result = run((struct port_change){.client = client, .is_final = is_final}, detach);
     close_all(registration);
     client->registration = NULL;
+    adoption_note_channel_end(client, client->epoch);
     if (result == 0)
         channel_close(registration->channel);
     else

@@ -92,6 +92,41 @@ void adoption_place_vm(struct vm *vm)
                     vm->name);
 }
 
+static void name_channel(uint32_t owner, uint32_t epoch, char name[KEEPER_NAME_BYTES])
+{
+    snprintf(name, KEEPER_NAME_BYTES, "channel-%u-%u", owner, epoch);
+}
+
+/* It stays with the keeper: who knows whether we live until the process comes. */
+static uint32_t read_taken(uint32_t owner, uint32_t epoch)
+{
+    char name[KEEPER_NAME_BYTES];
+    name_channel(owner, epoch, name);
+    int descriptor = keeper_take(name);
+    uint32_t taken = descriptor < 0 ? 0 : channel_read_taken(descriptor);
+    if (descriptor >= 0)
+        close(descriptor);
+    return taken;
+}
+
+int adoption_note_channel(const struct vm_client *client, const struct channel *channel)
+{
+    char name[KEEPER_NAME_BYTES];
+    if (!client->client.process->kept)
+        return 0;
+    name_channel(client->client.process->owner, channel->epoch, name);
+    return keeper_store(name, channel->answers_descriptor);
+}
+
+void adoption_note_channel_end(const struct vm_client *client, uint32_t epoch)
+{
+    char name[KEEPER_NAME_BYTES];
+    if (!client->client.process->kept || epoch == 0)
+        return;
+    name_channel(client->client.process->owner, epoch, name);
+    keeper_forget(name);
+}
+
 void adoption_place_client(struct vm_client *client)
 {
     struct journal *journal = client->vm->topology->journal;
@@ -103,8 +138,10 @@ void adoption_place_client(struct vm_client *client)
     if (!port->kept || !process_kept_get(port->kept, &words) || words.epoch == 0)
         return;
     client->epoch = words.epoch;
-    if (!client->vm->topology->is_started) /* else it succeeds one of this server's own */
-        process_adopt(&client->client, ticks_now() + ticks_from_ns(ADOPTION_PROCESS_NS));
+    if (client->vm->topology->is_started) /* it succeeds one of this server's own */
+        return;
+    port->adopted_taken = read_taken(port->owner, words.epoch);
+    process_adopt(&client->client, ticks_now() + ticks_from_ns(ADOPTION_PROCESS_NS));
 }
 
 /* A reload has two of one name for a moment, and one entry for both. */
@@ -307,8 +344,12 @@ void adoption_forget(struct topology *topology)
     if (!topology->journal)
         return;
     for (size_t i = 0; i < topology->vm_count; i++) {
-        name_of(topology->vms[i]->name, name);
+        const struct vm *vm = topology->vms[i];
+        name_of(vm->name, name);
         keeper_forget(name);
+        for (uint32_t k = 0; k < vm->client_count; k++)
+            if (vm->clients[k]->registration)
+                adoption_note_channel_end(vm->clients[k], vm->clients[k]->epoch);
     }
     while (topology->script && script_count(topology->script) > 0) /* and what goes with them */
         remake_drop(topology, script_count(topology->script) - 1);

@@ -17,6 +17,8 @@
 #include "server/topology.h"
 #include "server/vm_client.h"
 
+struct channel;
+
 /* How long a requester has to come back before its VM is let go, and a process before its requests are
  * those of a dead one. */
 #define ADOPTION_REQUESTER_NS 30000000000ull
@@ -31,6 +33,11 @@ void adoption_place_vm(struct vm *vm);
 /* Gives client, a process, new, its place in the journal; owes it what an earlier server did. */
 void adoption_place_client(struct vm_client *client);
 void adoption_forget_client(struct vm_client *client);
+
+/* A process comes with channel, before its poller knows of it, and, the other one of before: it is gone.
+ * What was taken out of a channel is asked when server and process are dead. */
+int adoption_note_channel(const struct vm_client *client, const struct channel *channel);
+void adoption_note_channel_end(const struct vm_client *client, uint32_t epoch);
 
 /* Attaches vm to the page that it had, if there is one. */
 void adoption_take_vm(struct vm *vm);

@@ -22,7 +22,7 @@
 #include <stddef.h>
 
 #define KEEPER_NAME_BYTES 32u
-#define KEEPER_MAX        128u /* descriptors: every VM's page, and the journal */
+#define KEEPER_MAX        192u /* descriptors: pages, channels, eventfds, the journal and the script */
 
 /* Reads the environment, and clears it for what we start. */
 void keeper_open(void);
