@@ -70,7 +70,8 @@ struct vm {
     const char *source_root;
     struct config_place place; /* where it is no memfd */
     char device[CONFIG_DEVICE_BYTES_MAX + 1];
-    int handed[2];          /* hsm: a device that waits for its page, and that page; -1: none */
+    int handed[2];          /* hsm: a device that waits for its page, and that page, or both of a VM of
+                             * ours that an earlier ioreqd left; -1: none */
     bool is_driver_cleared; /* hsm: since vm_clear_begin */
     bool is_attached;
     bool is_detaching;   /* nobody is attached, but a poller has yet to let go of the page */

@@ -3,11 +3,13 @@
 
 #include "server/log.h"
 #include "server/notify/interrupt.h"
+#include "server/restart/keeper.h"
 #include "server/sources/hsm_device.h"
 #include "server/vm_source.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -91,6 +93,64 @@ void vm_hsm_disconnect(struct vm *vm)
         return;
     vm_irqfds_give(vm, false);
     interrupts_give(vm, NULL);
+}
+
+/* ---- what outlives us -------------------------------------------------------------------- */
+
+static bool is_created_by_us(const struct vm *vm)
+{
+    return vm->source_kind == &source_hsm && vm->place.hsm_vm == CONFIG_HSM_VM_CREATED;
+}
+
+static void name_kept(const struct vm *vm, size_t index, char name[KEEPER_NAME_BYTES])
+{
+    static const char *const prefixes[] = {"hsm-device-", "hsm-page-"};
+    snprintf(name, KEEPER_NAME_BYTES, "%s%s", prefixes[index], vm->name);
+}
+
+void vm_hsm_take_kept(struct vm *vm)
+{
+    char name[KEEPER_NAME_BYTES];
+    for (size_t i = 0; i < 2 && is_created_by_us(vm); i++) {
+        name_kept(vm, i, name);
+        vm->handed[i] = keeper_take(name);
+    }
+}
+
+bool vm_hsm_has_kept(const struct vm *vm)
+{
+    return is_created_by_us(vm) && (vm->handed[0] >= 0 || vm->handed[1] >= 0);
+}
+
+void vm_hsm_drop_kept(struct vm *vm)
+{
+    for (size_t i = 0; i < 2; i++) {
+        if (vm->handed[i] >= 0)
+            close(vm->handed[i]);
+        vm->handed[i] = -1;
+    }
+}
+
+void vm_hsm_keep(const struct vm *vm)
+{
+    char name[KEEPER_NAME_BYTES];
+    const struct hsm *hsm = hsm_of(vm);
+    if (!hsm || !hsm_is_ours(hsm))
+        return;
+    const int descriptors[2] = {hsm_descriptor(hsm), hsm_page(hsm)};
+    for (size_t i = 0; i < 2; i++) {
+        name_kept(vm, i, name);
+        keeper_store(name, descriptors[i]); /* what it has is stored once */
+    }
+}
+
+void vm_hsm_forget(const struct vm *vm)
+{
+    char name[KEEPER_NAME_BYTES];
+    for (size_t i = 0; i < 2 && is_created_by_us(vm); i++) {
+        name_kept(vm, i, name);
+        keeper_forget(name);
+    }
 }
 
 /* ---- interrupts and doorbells ------------------------------------------------------------ */

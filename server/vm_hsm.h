@@ -59,4 +59,15 @@ void vm_hsm_lose(struct vm *vm, const char *reason);
 /* For vm.c, as the last step of a clear: -EAGAIN: not yet. */
 int vm_hsm_clear(struct vm *vm);
 
+/* ---- a VM of ours outlives us: its device and page lie with the keeper -------------------- */
+
+/* What an earlier ioreqd had of it, before it is opened; drop: once it is, or cannot be. */
+void vm_hsm_take_kept(struct vm *vm);
+bool vm_hsm_has_kept(const struct vm *vm);
+void vm_hsm_drop_kept(struct vm *vm);
+
+/* Once it is open, and when it is destroyed. Of no effect for other VMs. */
+void vm_hsm_keep(const struct vm *vm);
+void vm_hsm_forget(const struct vm *vm);
+
 #endif

@@ -99,6 +99,12 @@ static int connect_device(struct vm *vm, char *reason)
     return result == -EOPNOTSUPP ? 0 : result;
 }
 
+static int open_handed(struct vm *vm, char *reason)
+{
+    return page_source_open_handed(&vm->source, vm->source_kind, &vm->place, vm->handed,
+                                   vm->source_root, reason);
+}
+
 int vm_source_open(struct vm *vm)
 {
     char reason[SOURCE_REASON_BYTES] = "";
@@ -108,10 +114,19 @@ int vm_source_open(struct vm *vm)
         return -ETIMEDOUT;
     if (vm_hsm_is_handed(vm) && vm->handed[1] < 0)
         return 0; /* until it is */
-    int result = page_source_open_handed(&vm->source, vm->source_kind, &vm->place, vm->handed,
-                                         vm->source_root, reason);
+    bool was_kept = vm_hsm_has_kept(vm);
+    int result = open_handed(vm, reason);
+    if (was_kept)
+        vm_hsm_drop_kept(vm);
+    if (was_kept && result < 0) {
+        log_error("vm %s: its VM of an earlier ioreqd is lost, another one is created: %s",
+                  vm->name, reason);
+        vm_hsm_forget(vm);
+        result = open_handed(vm, reason);
+    }
     if (result < 0)
         return say_stopped(vm, result, reason);
+    vm_hsm_keep(vm); /* before its first request */
     vm_hsm_connect(vm);
     vm->is_attached = true; /* from here on what was begun is undone by vm_detach */
     vm->requester_pid = 0;

@@ -10,6 +10,7 @@
 #include "server/restart/keeper.h"
 #include "server/restart/remake.h"
 #include "server/restart/script.h"
+#include "server/vm_hsm.h"
 #include "server/vm_source.h"
 
 #include <errno.h>
@@ -224,6 +225,7 @@ void adoption_take_vm(struct vm *vm)
 {
     char name[KEEPER_NAME_BYTES];
     name_of(vm->name, name);
+    vm_hsm_take_kept(vm);
     int descriptor = vm->topology->journal && !vm_has_device(vm) ? keeper_take(name) : -1;
     if (descriptor < 0)
         return;
@@ -302,6 +304,7 @@ int adoption_note_attached(struct vm *vm)
 void adoption_note_detached(struct vm *vm)
 {
     char name[KEEPER_NAME_BYTES];
+    vm_hsm_forget(vm);
     if (!vm->kept)
         return;
     name_of(vm->name, name);
@@ -347,6 +350,7 @@ void adoption_forget(struct topology *topology)
         const struct vm *vm = topology->vms[i];
         name_of(vm->name, name);
         keeper_forget(name);
+        vm_hsm_forget(vm);
         for (uint32_t k = 0; k < vm->client_count; k++)
             if (vm->clients[k]->registration)
                 adoption_note_channel_end(vm->clients[k], vm->clients[k]->epoch);

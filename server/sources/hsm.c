@@ -19,7 +19,11 @@ static int hsm_open(struct page_source *source, char *reason)
     };
     struct hsm *hsm = NULL;
     int result = 0;
-    if (place->hsm_vm == CONFIG_HSM_VM_CREATED)
+    bool is_kept = source->handed && source->handed[0] >= 0 && source->handed[1] >= 0;
+    if (place->hsm_vm == CONFIG_HSM_VM_CREATED && is_kept)
+        result = hsm_adopt(&options, source->handed[0], source->handed[1], &hsm, reason,
+                           SOURCE_REASON_BYTES);
+    else if (place->hsm_vm == CONFIG_HSM_VM_CREATED)
         result = hsm_create(&options, &hsm, reason, SOURCE_REASON_BYTES);
     else if (source->handed)
         result = hsm_take_over(&options, source->handed[0], source->handed[1], &hsm, reason,

@@ -17,6 +17,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* Behind the page, in the file of a VM of ours: for hsm_adopt. */
+struct hsm_note {
+    uint64_t magic;
+    uint32_t vcpus;
+    uint32_t vm_id;
+};
+#define NOTE_MAGIC UINT64_C(0x65746f6e2d6d7368) /* "hsm-note" */
+
 /* As the driver's ABI has the number: SET_IRQLINE takes it by value. */
 #define LINE_OPERATION_SHIFT 32
 #define LINE_SET_HIGH        UINT64_C(0)
@@ -84,10 +92,28 @@ static int map_page(struct hsm *hsm)
 static int make_page(struct hsm *hsm)
 {
     hsm->page_descriptor = memfd_create("ioreqd-hsm", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    if (hsm->page_descriptor < 0 || ftruncate(hsm->page_descriptor, PAGE_BYTES) < 0 ||
+    if (hsm->page_descriptor < 0 || ftruncate(hsm->page_descriptor, 2 * PAGE_BYTES) < 0 ||
         fcntl(hsm->page_descriptor, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
         return -errno;
     return map_page(hsm);
+}
+
+/* The page of a VM of ours, made by make_page under an earlier ioreqd. */
+static int take_own_page(struct hsm *hsm, int descriptor, char *reason, size_t reason_bytes)
+{
+    struct hsm_note note;
+    hsm->page_descriptor = fcntl(descriptor, F_DUPFD_CLOEXEC, 0);
+    if (hsm->page_descriptor < 0)
+        return fail(-errno, reason, reason_bytes, "no descriptor of the page: %s", strerror(errno));
+    if (pread(descriptor, &note, sizeof(note), PAGE_BYTES) != sizeof(note) ||
+        note.magic != NOTE_MAGIC || note.vcpus != hsm->vcpus || note.vm_id > UINT16_MAX)
+        return fail(-EBADMSG, reason, reason_bytes,
+                    "the page that was kept is of another VM or version");
+    hsm->vm_id = (uint16_t)note.vm_id;
+    int result = map_page(hsm);
+    return result < 0 ? fail(result, reason, reason_bytes, "the page cannot be mapped: %s",
+                             strerror(-result))
+                      : 0;
 }
 
 /* A file that could shrink would take the page from under the poller. */
@@ -160,7 +186,9 @@ static int create_vm(struct hsm *hsm, const struct hsm_options *options, char *r
                     options->vcpus, strerror(-result));
     hsm->is_ours = true;
     hsm->vm_id = creation.vmid;
-    return 0;
+    const struct hsm_note note = {NOTE_MAGIC, options->vcpus, creation.vmid};
+    ssize_t written = pwrite(hsm->page_descriptor, &note, sizeof(note), PAGE_BYTES);
+    return written == sizeof(note) ? 0 : fail(-EIO, reason, reason_bytes, "no memory for a note");
 }
 
 static int become_client(struct hsm *hsm, char *reason, size_t reason_bytes)
@@ -223,6 +251,31 @@ int hsm_take_over(const struct hsm_options *options, int device, int page_descri
     else
         *hsm = created;
     return result;
+}
+
+int hsm_adopt(const struct hsm_options *options, int device, int page_descriptor, struct hsm **hsm,
+              char *reason, size_t reason_bytes)
+{
+    struct hsm *created = allocate(options);
+    if (!created)
+        return fail(-ENOMEM, reason, reason_bytes, "no memory");
+    int result = 0;
+    created->device = fcntl(device, F_DUPFD_CLOEXEC, 0);
+    if (created->device < 0)
+        result =
+            fail(-errno, reason, reason_bytes, "no descriptor of the device: %s", strerror(errno));
+    if (result == 0)
+        result = take_own_page(created, page_descriptor, reason, reason_bytes);
+    /* The dead one's place is ours: what the driver has for its default client it has for us. */
+    if (result == 0 && (result = become_client(created, reason, reason_bytes)) == -EEXIST)
+        result = 0;
+    if (result < 0) {
+        hsm_destroy(created);
+        return result;
+    }
+    created->is_client = created->is_ours = true;
+    *hsm = created;
+    return 0;
 }
 
 static int tell_driver(struct hsm *hsm, uint32_t vcpu)
@@ -301,6 +354,11 @@ uint16_t hsm_vm_id(const struct hsm *hsm)
 int hsm_descriptor(const struct hsm *hsm)
 {
     return hsm->device;
+}
+
+int hsm_page(const struct hsm *hsm)
+{
+    return hsm->page_descriptor;
 }
 
 void hsm_set_page(struct hsm *hsm, struct page *page)

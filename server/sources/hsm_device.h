@@ -2,7 +2,7 @@
 /*
  * hsm_device.h - a VM of Linux's ACRN driver, by /dev/acrn_hsm: its ioctls, and who may make them.
  *
- * Flow:    hsm_create, a VM of our own, or hsm_take_over, one that a device model created and hands over
+ * Flow:    hsm_create, a VM of our own, or hsm_adopt, one that an earlier ioreqd created, or hsm_take_over, one that a device model created and hands over
  *          with its page -> we are its default client -> hsm_tell for each answer, by the notifier's
  *          thread -> hsm_clear_begin, _poll at a reset -> hsm_destroy.
  *
@@ -50,6 +50,12 @@ struct hsm;
 int hsm_create(const struct hsm_options *options, struct hsm **hsm, char *reason,
                size_t reason_bytes);
 
+/* Goes on with a VM of ours whose ioreqd died: the driver has it for as long as somebody holds its device,
+ * and we are still its default client. Both descriptors, as of hsm_descriptor and hsm_page, stay the
+ * caller's. -EINVAL: the VM is gone. -EBADMSG: it is no page of ours. */
+int hsm_adopt(const struct hsm_options *options, int device, int page_descriptor, struct hsm **hsm,
+              char *reason, size_t reason_bytes);
+
 /* Becomes the default client of the VM behind device, whose page is the memory file page_descriptor. Both
  * stay the caller's. -ENOTTY: no HSM; -EEXIST: somebody is its default client; -EINVAL: its VM is not
  * created, or destroyed; -EPERM: the page's size can change; -ERANGE: it is no page; -ENODATA: a page of
@@ -67,6 +73,7 @@ bool hsm_is_ours(const struct hsm *hsm);   /* created by hsm_create */
 uint16_t hsm_vm_id(const struct hsm *hsm); /* the hypervisor's number of a VM of ours */
 int hsm_descriptor(
     const struct hsm *hsm); /* for who loads and starts a VM of ours; stays the hsm's */
+int hsm_page(const struct hsm *hsm); /* the same of the file that its page is in */
 
 /* Where hsm_tell looks; before the first request. */
 void hsm_set_page(struct hsm *hsm, struct page *page);

@@ -297,6 +297,82 @@ static void the_driver_is_told_of_what_is_finished_and_of_nothing_else(void **st
     hsm_destroy(hsm);
 }
 
+/* ---- a VM of ours whose ioreqd died ------------------------------------------------------- */
+
+static struct hsm *adopted(int device, int page, int expected)
+{
+    struct hsm *hsm = NULL;
+    char reason[256] = "";
+    assert_int_equal(hsm_adopt(&options, device, page, &hsm, reason, sizeof(reason)), expected);
+    assert_true((reason[0] != '\0') == (expected < 0) || expected == 0);
+    return hsm;
+}
+
+static void ask(uint32_t slot_index)
+{
+    driver.slots[slot_index].type = REQUEST_MMIO;
+    driver.slots[slot_index].reqs.mmio_request =
+        (struct acrn_mmio_request){.direction = REQUEST_READ, .address = GUEST_MMIO, .size = 8};
+    driver.slots[slot_index].processed = SLOT_PROCESSING;
+}
+
+/* The driver has not finished what the dead one had, told or not: each is answered and told once. */
+static void what_a_dead_server_left_is_answered_once(void **state)
+{
+    (void)state;
+    struct hsm *dead = created();
+    int device = dup(hsm_descriptor(dead)), page = dup(hsm_page(dead)); /* the keeper's */
+    assert_true(device >= 0 && page >= 0);
+    ask(0);                                    /* taken, and perhaps answered, but never told */
+    driver.slots[1].processed = SLOT_COMPLETE; /* told: the requester's */
+    driver.slots[1].reqs.mmio_request.value = 77;
+    uint32_t calls = driver.count;
+    struct hsm *hsm = adopted(device, page, 0);
+    assert_int_equal(driver.count, calls + 1); /* asked whether we are its client, no more */
+    assert_true(hsm_is_ours(hsm) && hsm_vm_id(hsm) == 5);
+    struct guest *guest = guest_create((struct guest_options){.vcpus = 2});
+    page_close(guest->page);
+    guest->page->has_driver = true;
+    page_open_registered(guest->page, hsm_slots(hsm));
+    hsm_set_page(hsm, guest->page);
+    for (int i = 0; i < 3; i++) {
+        poller_round(guest->poller);
+        hsm_tell(hsm, 0);
+        hsm_tell(hsm, 1);
+        if (driver.finished) /* as the driver does */
+            hsm_slots(hsm)[0].processed = SLOT_COMPLETE;
+    }
+    assert_int_equal(driver.finished, 1u << 0);
+    assert_int_equal(hsm_figures(hsm).told, 1);
+    assert_true(hsm_slots(hsm)[1].reqs.mmio_request.value == 77);
+    guest_destroy(guest);
+    hsm_destroy(hsm);
+    assert_true(was_called(ACRN_IOCTL_DESTROY_VM));
+    close(device);
+    close(page);
+    hsm_destroy(dead); /* the memory of a test that does not die */
+}
+
+static void a_vm_that_is_gone_is_not_adopted(void **state)
+{
+    (void)state;
+    struct hsm *dead = created();
+    int device = dup(hsm_descriptor(dead)), page = dup(hsm_page(dead));
+    int before = count_descriptors();
+    int other = page_of(PAGE_BYTES, MFD_ALLOW_SEALING, true);
+    assert_null(adopted(device, other, -EBADMSG));
+    close(other);
+    driver.refused = ACRN_IOCTL_CREATE_IOREQ_CLIENT;
+    driver.error = -EINVAL;
+    assert_null(adopted(device, page, -EINVAL));
+    assert_false(was_called(ACRN_IOCTL_DESTROY_VM));
+    assert_int_equal(count_descriptors(), before);
+    driver.refused = 0;
+    close(device);
+    close(page);
+    hsm_destroy(dead);
+}
+
 static void a_client_that_was_destroyed_is_noticed(void **state)
 {
     (void)state;
@@ -419,6 +495,8 @@ int main(void)
         cmocka_unit_test_setup(leaving_a_vm_answers_what_is_left, set_up),
         cmocka_unit_test_setup(a_vm_of_ours_goes_with_us, set_up),
         cmocka_unit_test_setup(the_driver_is_told_of_what_is_finished_and_of_nothing_else, set_up),
+        cmocka_unit_test_setup(what_a_dead_server_left_is_answered_once, set_up),
+        cmocka_unit_test_setup(a_vm_that_is_gone_is_not_adopted, set_up),
         cmocka_unit_test_setup(a_client_that_was_destroyed_is_noticed, set_up),
         cmocka_unit_test_setup(a_clear_is_the_drivers_too, set_up),
         cmocka_unit_test_setup(a_request_wakes_a_poller_that_waits, set_up),
