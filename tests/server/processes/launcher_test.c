@@ -183,18 +183,43 @@ static uint64_t number(const char *key)
     return strtoull(figure(key, true), NULL, 10);
 }
 
+/* Turns of a wait; each also takes a look, which is more than daemon_pause. A machine that needs longer than
+ * this, a minute, for what takes milliseconds has lost the process: it was killed for not registering. */
+#define TURNS_MAX 30000u
+
+static void give_up(const char *wanted)
+{
+    char command[128];
+    snprintf(command, sizeof(command), "cat %s >&2", ioreqd.err);
+    if (system(command) != 0)
+        print_message("no stderr\n");
+    fail_msg("a minute went by without %s; above is what ioreqd said, and its status is: %s",
+             wanted, status());
+}
+
 static void wait_for_state(const char *name, bool inside)
 {
     char quoted[32];
     snprintf(quoted, sizeof(quoted), "\"%s\"", name);
-    while (strncmp(figure("state", inside), quoted, strlen(quoted)) != 0)
+    for (uint32_t i = 0; strncmp(figure("state", inside), quoted, strlen(quoted)) != 0; i++) {
+        if (i == TURNS_MAX)
+            give_up(quoted);
         daemon_pause();
+    }
+}
+
+static void wait_for_file(const char *path, const char *text)
+{
+    for (uint32_t i = 0; !daemon_file_has(path, text); i++) {
+        if (i == TURNS_MAX)
+            give_up(text);
+        daemon_pause();
+    }
 }
 
 static void wait_for_log(const char *text)
 {
-    while (!daemon_file_has(ioreqd.err, text))
-        daemon_pause();
+    wait_for_file(ioreqd.err, text);
 }
 
 /* Page faults of the poller since it began to poll. */
@@ -209,12 +234,6 @@ static int ask(const char *line)
 {
     char error[SESSION_ERROR_BYTES];
     return session_command(ioreqd.socket, line, error);
-}
-
-static void wait_for_file(const char *path, const char *text)
-{
-    while (!daemon_file_has(path, text))
-        daemon_pause();
 }
 
 static const char *facts_path(void)
