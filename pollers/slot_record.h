@@ -85,11 +85,6 @@ static inline void slot_record_init_at(struct slot_record *record, uint64_t sequ
     record->odd_state = 0;
 }
 
-static inline void slot_record_init(struct slot_record *record)
-{
-    slot_record_init_at(record, 0);
-}
-
 /* Sweeping poller. Acquire: pairs with slot_record_close, so that the next claim comes after all
  * that the last settler stored. */
 static inline bool slot_record_is_idle(struct slot_record *record)

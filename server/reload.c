@@ -299,6 +299,7 @@ static int apply(struct reload *reload, const struct config *next)
         for (size_t i = 0; i < next->vm_count; i++) {
             struct vm *vm = topology_find_vm(reload->topology, next->vms[i].name);
             vm_set_budget(vm, &next->vms[i].budget);
+            vm->clear_timeout_ns = next->vms[i].clear_timeout_ns; /* of the next clear */
             if (vm->state == VM_STOPPED)
                 vm_start(vm);
         }

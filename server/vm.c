@@ -143,6 +143,7 @@ int vm_create(struct topology *topology, const struct vm_options *options, struc
         result = poller_add_page(created->poller, created->page);
     }
     if (result < 0) {
+        journal_forget_vm(topology->journal, created->kept);
         vm_free(created);
         return result;
     }

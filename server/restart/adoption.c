@@ -277,8 +277,10 @@ void adoption_end(struct topology *topology)
             close(descriptor); /* none of ours */
         keeper_forget(name);
     }
-    if (topology->journal)
-        store_fresh_journal(topology);
+    if (!topology->journal)
+        return;
+    journal_forget_unclaimed(topology->journal);
+    store_fresh_journal(topology);
 }
 
 /* ---- at work ----------------------------------------------------------------------------- */

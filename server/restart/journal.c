@@ -58,7 +58,8 @@ _Static_assert(sizeof(struct journal_vm) <= VM_BYTES, "a page");
 struct journal {
     int descriptor;
     struct journal_first *first;
-    struct journal_vm *vms[VMS_MAX]; /* NULL: not mapped */
+    struct journal_vm *vms[VMS_MAX];                             /* NULL: not mapped */
+    bool is_claimed_vm[VMS_MAX], is_claimed_process[OWNERS_MAX]; /* by this ioreqd */
 };
 
 static uint64_t head_sum(const struct journal_head *head)
@@ -261,8 +262,10 @@ struct page_kept *journal_find_vm(struct journal *journal, const char *name, uin
     for (uint32_t i = 0; i < VMS_MAX; i++) {
         struct journal_vm *vm = journal->vms[i];
         if (vm && atomic_load_explicit(&vm->check, memory_order_relaxed) &&
-            vm->vcpu_count == vcpu_count && strcmp(vm->name, name) == 0)
+            vm->vcpu_count == vcpu_count && strcmp(vm->name, name) == 0) {
+            journal->is_claimed_vm[i] = true;
             return &vm->kept;
+        }
     }
     return NULL;
 }
@@ -283,19 +286,24 @@ struct page_kept *journal_add_vm(struct journal *journal, const char *name, uint
         journal_note_vm(&vm->kept, 0, false);
         /* Release: whoever finds the check finds the rest. */
         atomic_store_explicit(&vm->check, vm_sum(vm), memory_order_release);
+        journal->is_claimed_vm[i] = true;
         return &vm->kept;
     }
     return NULL;
 }
 
+static void forget_vm_at(struct journal *journal, uint32_t index)
+{
+    atomic_store_explicit(&journal->vms[index]->check, 0, memory_order_relaxed);
+    unmap_vm(journal, index);
+    journal->is_claimed_vm[index] = false;
+}
+
 void journal_forget_vm(struct journal *journal, struct page_kept *kept)
 {
-    for (uint32_t i = 0; kept && i < VMS_MAX; i++) {
-        if (journal->vms[i] != vm_of(kept))
-            continue;
-        atomic_store_explicit(&journal->vms[i]->check, 0, memory_order_relaxed);
-        unmap_vm(journal, i);
-    }
+    for (uint32_t i = 0; journal && kept && i < VMS_MAX; i++)
+        if (journal->vms[i] == vm_of(kept))
+            forget_vm_at(journal, i);
 }
 
 void journal_note_vm(struct page_kept *kept, pid_t requester_pid, bool is_paused)
@@ -327,6 +335,7 @@ struct process_kept *journal_add_process(struct journal *journal, const char *vm
             unused = unused ? unused : process;
         } else if (strcmp(process->vm, vm) == 0 && strcmp(process->client, client) == 0) {
             *owner = i + 1;
+            journal->is_claimed_process[i] = true;
             return &process->kept;
         }
     }
@@ -339,6 +348,7 @@ struct process_kept *journal_add_process(struct journal *journal, const char *vm
     /* Release: as of a VM. */
     atomic_store_explicit(&unused->check, process_sum(unused), memory_order_release);
     *owner = (uint32_t)(unused - journal->first->processes) + 1;
+    journal->is_claimed_process[*owner - 1] = true;
     return &unused->kept;
 }
 
@@ -346,4 +356,16 @@ void journal_forget_process(struct journal *journal, uint32_t owner)
 {
     if (owner != SLOT_NO_OWNER)
         atomic_store_explicit(&journal->first->processes[owner - 1].check, 0, memory_order_relaxed);
+}
+
+/* ---- of nobody any more ------------------------------------------------------------------ */
+
+void journal_forget_unclaimed(struct journal *journal)
+{
+    for (uint32_t i = 0; i < VMS_MAX; i++)
+        if (journal->vms[i] && !journal->is_claimed_vm[i])
+            forget_vm_at(journal, i);
+    for (uint32_t i = 0; i < OWNERS_MAX; i++)
+        if (!journal->is_claimed_process[i])
+            journal_forget_process(journal, i + 1);
 }

@@ -50,7 +50,11 @@ struct page_kept *journal_find_vm(struct journal *journal, const char *name, uin
 struct page_kept *journal_add_vm(struct journal *journal, const char *name, uint32_t vcpu_count,
                                  int node);
 
-/* NULL does nothing; its poller must not write any more. */
+/* What an earlier ioreqd kept and nobody has asked for since journal_open is of VMs and clients that are no
+ * more: their places are free again. */
+void journal_forget_unclaimed(struct journal *journal);
+
+/* NULL does nothing, of either; its poller must not write any more. */
 void journal_forget_vm(struct journal *journal, struct page_kept *kept);
 
 /* Of a VM that is attached: who plays its hypervisor, and whether it is paused. */

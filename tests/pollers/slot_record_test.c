@@ -20,7 +20,7 @@ static void stale_ticket_loses(void **state)
 {
     (void)state;
     struct slot_record record;
-    slot_record_init(&record);
+    slot_record_init_at(&record, 0);
     uint64_t first = slot_record_open(&record);
     assert_false(slot_record_is_idle(&record));
     assert_true(slot_record_win(&record, first));
@@ -68,7 +68,7 @@ static void of_two_settlers_one_wins(void **state)
 {
     (void)state;
     struct race race = {.ticket = 0};
-    slot_record_init(&race.record);
+    slot_record_init_at(&race.record, 0);
     pthread_t threads[2];
     for (int i = 0; i < 2; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, race_main, &race), 0);

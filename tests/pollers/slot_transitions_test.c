@@ -52,7 +52,7 @@ static uint64_t record_word(enum slot_phase phase)
 
 static void set_record(struct slot_record *record, enum slot_phase phase)
 {
-    slot_record_init(record);
+    slot_record_init_at(record, 0);
     record->size_bytes = 4;
     atomic_store_explicit(&record->word, record_word(phase), memory_order_relaxed);
 }

@@ -5,10 +5,13 @@
 #include "tests/support/guest.h"
 
 #include "pollers/placement.h"
+#include "server/reload.h"
 #include "server/topology.h"
 #include "server/vm_client.h"
 
 #include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 static struct placement *placement;
 
@@ -192,6 +195,50 @@ static void ranges_made_at_run_time_count_on(void **state)
     scene_destroy(&scene);
 }
 
+/* ---- reload ------------------------------------------------------------------------------ */
+
+static void write_timeout(int file, const char *timeout)
+{
+    char text[256];
+    int length = snprintf(text, sizeof(text),
+                          "pollers: [{name: rt, cpu: any, idle: yield}]\n"
+                          "vms: [{name: guest, vcpus: 1, source: memfd, poller: rt, "
+                          "clear_timeout: %s}]\n",
+                          timeout);
+    assert_int_equal(ftruncate(file, 0), 0);
+    assert_int_equal(pwrite(file, text, (size_t)length, 0), length);
+}
+
+static void a_vm_that_stays_takes_its_clear_timeout_from_the_next_file(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/ioreqd-topology-XXXXXX";
+    int file = mkstemp(path);
+    struct scene scene;
+    size_t kind_count;
+    assert_true(file >= 0);
+    scene.kinds = device_config_kinds(&kind_count);
+    write_timeout(file, "20ms");
+    assert_int_equal(config_load(path, scene.kinds, kind_count, stderr, &scene.config), 0);
+    assert_int_equal(topology_create(scene.config, placement, &scene.topology), 0);
+    assert_int_equal(topology_populate(scene.topology, scene.config), 0);
+    struct reload reload = {.topology = scene.topology,
+                            .first = scene.config,
+                            .current = scene.config,
+                            .kinds = scene.kinds,
+                            .kind_count = kind_count};
+    const struct vm *vm = topology_find_vm(scene.topology, "guest");
+    assert_int_equal(vm->clear_timeout_ns, 20000000);
+    write_timeout(file, "3ms");
+    assert_int_equal(reload_run(&reload), 0);
+    assert_ptr_equal(topology_find_vm(scene.topology, "guest"), vm);
+    assert_int_equal(vm->clear_timeout_ns, 3000000);
+    reload_fini(&reload);
+    scene_destroy(&scene);
+    close(file);
+    unlink(path);
+}
+
 /* ---- CPUs -------------------------------------------------------------------------------- */
 
 static void pollers_on_any_cpu_get_cpus_of_their_own(void **state)
@@ -235,6 +282,7 @@ int main(void)
         cmocka_unit_test(cpus_that_are_not_to_be_had_are_reported_where_they_stand),
         cmocka_unit_test(device_is_told_which_of_its_ranges_it_is),
         cmocka_unit_test(ranges_made_at_run_time_count_on),
+        cmocka_unit_test(a_vm_that_stays_takes_its_clear_timeout_from_the_next_file),
         cmocka_unit_test(pollers_on_any_cpu_get_cpus_of_their_own),
         cmocka_unit_test(nothing_starts_where_threads_run_elsewhere),
     };

@@ -223,6 +223,31 @@ static void two_journals_begin_at_other_tickets(void **state)
     journal_close(other);
 }
 
+static void what_nobody_asks_for_is_forgotten(void **state)
+{
+    (void)state;
+    struct journal *opened = NULL;
+    char reason[128];
+    uint32_t owner;
+    assert_int_equal(open_copy(journal_descriptor(journal), &opened, reason), 0);
+    assert_non_null(journal_find_vm(opened, "guest", 4, MEMORY_ANY_NODE));
+    assert_non_null(journal_add_vm(opened, "next", 1, MEMORY_ANY_NODE));
+    journal_forget_unclaimed(opened);
+    assert_non_null(journal_find_vm(opened, "guest", 4, MEMORY_ANY_NODE));
+    assert_non_null(journal_find_vm(opened, "next", 1, MEMORY_ANY_NODE));
+    /* "disk" had number 1 */
+    assert_non_null(journal_add_process(opened, "guest", "another", &owner));
+    assert_int_equal(owner, 1);
+    journal_forget_unclaimed(opened);
+    assert_non_null(journal_add_process(opened, "guest", "third", &owner));
+    assert_int_equal(owner, 2);
+    journal_close(opened);
+    assert_int_equal(open_copy(journal_descriptor(journal), &opened, reason), 0);
+    journal_forget_unclaimed(opened);
+    assert_null(journal_find_vm(opened, "guest", 4, MEMORY_ANY_NODE));
+    journal_close(opened);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -235,6 +260,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_sound_one_gives_back_what_was_put_in, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_forgotten_makes_room, setup, teardown),
         cmocka_unit_test_setup_teardown(two_journals_begin_at_other_tickets, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_nobody_asks_for_is_forgotten, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
