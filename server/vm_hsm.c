@@ -134,7 +134,7 @@ void vm_hsm_drop_kept(struct vm *vm)
 void vm_hsm_keep(const struct vm *vm)
 {
     char name[KEEPER_NAME_BYTES];
-    const struct hsm *hsm = hsm_of(vm);
+    const struct hsm *hsm = vm_hsm_driver(vm);
     if (!hsm || !hsm_is_ours(hsm))
         return;
     const int descriptors[2] = {hsm_descriptor(hsm), hsm_page(hsm)};
