@@ -17,6 +17,9 @@
 #include <string.h>
 #include <time.h>
 
+/* Longer than a call's: one that is not stuck, but has no CPU, comes round and loses nothing. */
+#define FREEZE_TIMEOUT_NS (5 * VM_CALL_TIMEOUT_NS)
+
 /* It keeps its CPU while there is nothing to do. */
 static bool is_busy(const struct topology_poller *poller)
 {
@@ -142,7 +145,7 @@ static int stop_pollers(struct topology *topology)
             continue;
         result = -ETIMEDOUT;
         log_error("poller %s is stuck in a device", poller->name);
-        if (poller_freeze(poller->poller, VM_CALL_TIMEOUT_NS) < 0)
+        if (poller_freeze(poller->poller, FREEZE_TIMEOUT_NS) < 0)
             log_error("poller %s cannot be made to stand still; what it handles stays unanswered",
                       poller->name);
     }
