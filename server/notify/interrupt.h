@@ -26,7 +26,8 @@
  * Threads: control; the line is the poller's that the client lives on. Between the notifier's thread and
  *          control, who gives and takes the driver, a lock.
  * Memory:  a client owns its interrupt.
- * Errors:  negative errno. What the driver refuses is counted, and said once.
+ * Errors:  negative errno. What the driver refuses is counted, and said once. A requester that lets writes
+ *          of a level block loses that level.
  */
 #ifndef SERVER_NOTIFY_INTERRUPT_H
 #define SERVER_NOTIFY_INTERRUPT_H
@@ -53,7 +54,7 @@ void interrupts_give(struct vm *vm, struct hsm *hsm);
 /* For display. */
 struct interrupt_figures {
     uint64_t rises;    /* of the line */
-    uint64_t failures; /* ioctls that the driver refused */
+    uint64_t failures; /* ioctls that the driver refused; 1 where a level was given up */
 };
 /* Zeroes without one. */
 struct interrupt_figures interrupt_figures(const struct vm_client *client);

@@ -9,8 +9,8 @@
  *          vm_irqfd_deassign, `irqfd deassign ID`. A requester that attaches later is told all.
  *
  *          A level is high from a write until the guest's EOI, or until vm_irqfd_lower, `irqfd lower
- *          ID`; after either the requester writes the eventfd of resample: whoever still asks for the
- *          line writes again.
+ *          ID`; after either, and when it has bound the two, the requester writes the eventfd of
+ *          resample: whoever asks for the line then writes again.
  * Threads: control; an interrupt passes no thread of the server's.
  * Memory:  the VM owns a duplicate of each eventfd until deassign or its own end.
  * Errors:  negative errno; nothing half applied. A requester that does not read what it is told is

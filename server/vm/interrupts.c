@@ -142,6 +142,14 @@ static int assign(struct interrupts *interrupts, const struct interrupt *wanted)
     return result;
 }
 
+/* The level is low: whoever wants it high says so again. Full: it has yet to read what KVM said. */
+static void ask_again(const struct interrupt *interrupt)
+{
+    const uint64_t one = 1;
+    if (write(interrupt->resample, &one, sizeof(one)) < 0 && errno != EAGAIN)
+        command_fail(COMMAND, "interrupt %" PRIu32 ": %s", interrupt->id, strerror(errno));
+}
+
 /* Takes the descriptor with success. */
 static int resample(struct interrupts *interrupts, uint32_t id, int descriptor)
 {
@@ -156,21 +164,20 @@ static int resample(struct interrupts *interrupts, uint32_t id, int descriptor)
     int result = bind(interrupts, interrupt, 0);
     if (result < 0)
         interrupt->resample = -1;
+    else
+        ask_again(interrupt);
     return result;
 }
 
-/* What is written meanwhile is asked for again by whoever hears of it. */
 static int lower(struct interrupts *interrupts, uint32_t id)
 {
     const struct interrupt *interrupt = find(interrupts, id);
-    const uint64_t one = 1;
     if (!interrupt || interrupt->resample < 0)
         return -ENOENT;
     int result = bind(interrupts, interrupt, KVM_IRQFD_FLAG_DEASSIGN);
     if (result == 0)
         result = bind(interrupts, interrupt, 0);
-    if (write(interrupt->resample, &one, sizeof(one)) < 0 && result == 0 && errno != EAGAIN)
-        result = -errno;
+    ask_again(interrupt);
     return result;
 }
 

@@ -336,6 +336,7 @@ static void level_is_high_until_it_is_lowered(void **state)
     level_begin(&level);
     level_bind(&level);
     assert_false(line_is_high(level.vm_fd, 5));
+    assert_int_equal(resampled(&level), 1); /* it is bound */
     for (int i = 0; i < 3; i++) {
         raise_level(&level);
         await_high(level.vm_fd, 5);
