@@ -45,16 +45,33 @@ static struct instant instant_read(void)
     return best;
 }
 
+/* Where ticks_begin was; ns 0: it was not. */
+static struct instant begun;
+
+void ticks_begin(void)
+{
+    begun = instant_read();
+}
+
+/* Relaxed: whoever comes second computes the same figure again. */
+static _Atomic uint64_t known;
+
+void ticks_recall(uint64_t per_second)
+{
+    atomic_store_explicit(&known, per_second, memory_order_relaxed);
+}
+
 uint64_t ticks_per_second(void)
 {
-    /* Relaxed: whoever comes second computes the same figure again. */
-    static _Atomic uint64_t known;
     uint64_t rate = atomic_load_explicit(&known, memory_order_relaxed);
     if (rate)
         return rate;
-    struct instant begin = instant_read();
-    struct timespec pause = {.tv_nsec = CALIBRATION_NS};
-    nanosleep(&pause, NULL);
+    struct instant begin = begun.ns ? begun : instant_read();
+    uint64_t passed_ns = monotonic_ns() - begin.ns;
+    if (passed_ns < CALIBRATION_NS) {
+        struct timespec pause = {.tv_nsec = (long)(CALIBRATION_NS - passed_ns)};
+        nanosleep(&pause, NULL);
+    }
     struct instant end = instant_read();
     rate = (uint64_t)((__uint128_t)(end.ticks - begin.ticks) * NS_PER_SECOND / (end.ns - begin.ns));
     atomic_store_explicit(&known, rate, memory_order_relaxed);

@@ -2,7 +2,7 @@
 /*
  * ticks.h - the pollers' clock: the processor's time-stamp counter.
  *
- * Flow:    ticks_now anywhere; ticks_calibrate once at start; conversions when a figure is shown.
+ * Flow:    ticks_begin as a program begins -> ticks_now anywhere; conversions when a figure is shown.
  * Threads: any. No system call, so it works in a poller that may make none.
  * Errors:  without an invariant counter the figures are wrong when the clock rate changes;
  *          ticks_are_invariant tells.
@@ -29,7 +29,14 @@ static inline void ticks_pause(void)
 /* True if the counter runs at one rate in every power state, as all processors since 2008 do. */
 bool ticks_are_invariant(void);
 
-/* Ticks in a second, measured once against the monotonic clock (about 20 ms), then remembered.
+/* From here on ticks_per_second measures: what the program does until it asks is time it need not wait. A
+ * server that was killed is back that much earlier. Before there are threads. */
+void ticks_begin(void);
+
+/* The rate as an earlier process of ours measured it since the machine was started: nothing is measured. */
+void ticks_recall(uint64_t per_second);
+
+/* Ticks in a second, measured once against the monotonic clock (over about 20 ms), then remembered.
  * Control thread. */
 uint64_t ticks_per_second(void);
 

@@ -3,9 +3,11 @@
 #include "config/config.h"
 #include "config/print.h"
 #include "pollers/memory.h"
+#include "pollers/ticks.h"
 #include "server/control.h"
 #include "server/devices/device_options.h"
 #include "server/log.h"
+#include "server/restart/adoption.h"
 #include "server/restart/supervisor.h"
 #include "server/standard_descriptors.h"
 #include "server/topology.h"
@@ -209,6 +211,7 @@ static int supervise(const struct arguments *arguments)
 
 int main(int argc, char **argv)
 {
+    ticks_begin();
     if (standard_descriptors_open() < 0)
         return EXIT_FAILED;
     keep_heap_small();
@@ -219,6 +222,7 @@ int main(int argc, char **argv)
     if (arguments.supervise && !arguments.check_only && !arguments.help_config)
         return supervise(&arguments);
     control_block_signals();
+    adoption_recall();
     size_t kind_count;
     struct config_device_kind *kinds = device_config_kinds(&kind_count);
     if (!kinds) {

@@ -29,6 +29,15 @@ static void name_of(const char *vm, char name[KEEPER_NAME_BYTES])
 
 /* ---- the journal ------------------------------------------------------------------------- */
 
+void adoption_recall(void)
+{
+    keeper_open();
+    int descriptor = keeper_look(JOURNAL_NAME);
+    uint64_t rate = descriptor < 0 ? 0 : journal_read_rate(descriptor);
+    if (rate)
+        ticks_recall(rate);
+}
+
 static void open_script(struct topology *topology)
 {
     char reason[TOPOLOGY_REASON_BYTES];

@@ -3,6 +3,7 @@
 
 #include "pollers/memory.h"
 #include "pollers/page_adopt.h"
+#include "pollers/ticks.h"
 #include "server/restart/checksum.h"
 
 #include <errno.h>
@@ -29,7 +30,8 @@ struct journal_head {
     uint64_t magic;
     uint32_t version, size_bytes, record_bytes, vm_bytes;
     uint64_t sequence; /* where tickets begin */
-    uint64_t check;    /* of all before */
+    uint64_t ticks_per_second;
+    uint64_t check; /* of all before */
 };
 
 /* The check is stored last when an entry is made, and goes first when it is forgotten: 0, free. */
@@ -134,6 +136,7 @@ static int write_head(struct journal *journal)
         .record_bytes = sizeof(struct slot_record),
         .vm_bytes = sizeof(struct journal_vm),
         .sequence = sequence >> (64 - SEQUENCE_BITS),
+        .ticks_per_second = ticks_per_second(),
     };
     head->check = head_sum(head);
     return 0;
@@ -224,6 +227,13 @@ static const char *check_all(struct journal *journal)
             unmap_vm(journal, i);
     }
     return reason;
+}
+
+uint64_t journal_read_rate(int descriptor)
+{
+    struct journal_head head;
+    bool is_there = pread(descriptor, &head, sizeof(head), 0) == (ssize_t)sizeof(head);
+    return is_there && !check_head(&head) ? head.ticks_per_second : 0;
 }
 
 int journal_open(int descriptor, struct journal **journal, char *reason, size_t reason_bytes)

@@ -27,7 +27,7 @@
 
 #include <sys/types.h>
 
-#define JOURNAL_VERSION 1u
+#define JOURNAL_VERSION 2u
 
 struct journal;
 
@@ -36,6 +36,10 @@ int journal_create(struct journal **journal);
 
 /* Takes descriptor, also on failure. -EBADMSG, and why in reason [reason_bytes]. */
 int journal_open(int descriptor, struct journal **journal, char *reason, size_t reason_bytes);
+
+/* Of a journal in that descriptor, which stays the caller's: how fast the processor's counter runs (ticks.h).
+ * 0: it cannot be believed. */
+uint64_t journal_read_rate(int descriptor);
 
 /* Unmaps all; pollers must be gone. The file goes with the keeper's descriptor. NULL does nothing. */
 void journal_close(struct journal *journal);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 static struct keeper {
+    bool is_open;
     bool is_there;
     bool has_watchdog;
     bool was_deaf; /* said once */
@@ -34,6 +35,9 @@ void keeper_open(void)
 {
     const char *socket = getenv("NOTIFY_SOCKET"), *most = getenv("FDSTORE");
     uint64_t watchdog_us;
+    if (keeper.is_open)
+        return;
+    keeper.is_open = true;
     keeper.is_there = socket && *socket && most && atoi(most) > 0;
     keeper.has_watchdog = sd_watchdog_enabled(0, &watchdog_us) > 0;
     char **names = NULL;
@@ -50,16 +54,27 @@ bool keeper_is_there(void)
     return keeper.is_there;
 }
 
+/* -1: there is none. */
+static int find(const char *name)
+{
+    for (int i = 0; i < keeper.count; i++)
+        if (keeper.kept[i].descriptor >= 0 && strcmp(keeper.kept[i].name, name) == 0)
+            return i;
+    return -1;
+}
+
+int keeper_look(const char *name)
+{
+    int index = find(name);
+    return index < 0 ? -1 : keeper.kept[index].descriptor;
+}
+
 int keeper_take(const char *name)
 {
-    for (int i = 0; i < keeper.count; i++) {
-        int descriptor = keeper.kept[i].descriptor;
-        if (descriptor < 0 || strcmp(keeper.kept[i].name, name) != 0)
-            continue;
-        keeper.kept[i].descriptor = -1;
-        return descriptor;
-    }
-    return -1;
+    int index = find(name), descriptor = keeper_look(name);
+    if (index >= 0)
+        keeper.kept[index].descriptor = -1;
+    return descriptor;
 }
 
 int keeper_take_any(char name[KEEPER_NAME_BYTES])

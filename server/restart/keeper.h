@@ -24,7 +24,7 @@
 #define KEEPER_NAME_BYTES 32u
 #define KEEPER_MAX        192u /* descriptors: pages, channels, eventfds, the journal and the script */
 
-/* Reads the environment, and clears it for what we start. */
+/* Reads the environment, and clears it for what we start; of no effect from the second time on. */
 void keeper_open(void);
 
 /* True if what is stored will come back. systemd says so from version 254 on by FDSTORE, which the unit
@@ -33,6 +33,9 @@ bool keeper_is_there(void);
 
 /* -1: nothing is stored under that name. */
 int keeper_take(const char *name);
+
+/* The same, and it stays there to be taken. */
+int keeper_look(const char *name);
 
 /* Anything that is left; its name in name. -1: nothing is. */
 int keeper_take_any(char name[KEEPER_NAME_BYTES]);

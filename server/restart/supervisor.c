@@ -24,6 +24,7 @@
 #define MESSAGE_BYTES   4096u
 #define FIRST_PASSED    3 /* SD_LISTEN_FDS_START */
 #define DELAY_FIRST_NS  20000000ull
+#define DELAY_READY_NS  40000000ull /* the most for one that was ready: a start of its own again */
 #define DELAY_MOST_NS   1000000000ull
 #define MESSAGES_A_TURN 1024 /* whoever floods us delays nothing */
 #define NS_PER_SECOND   1000000000ull
@@ -293,8 +294,9 @@ static bool judge(struct supervisor *self, int status, int *code)
     bool goes_on = self->failures < SUPERVISOR_FAILURES_MAX;
     bool was_settled = self->is_ready && now_ns() - self->started_ns >= SUPERVISOR_SETTLED_NS;
     self->delay_ns = was_settled ? 0 : self->delay_ns ? 2 * self->delay_ns : DELAY_FIRST_NS;
-    if (self->delay_ns > DELAY_MOST_NS)
-        self->delay_ns = DELAY_MOST_NS;
+    uint64_t most_ns = self->is_ready ? DELAY_READY_NS : DELAY_MOST_NS;
+    if (self->delay_ns > most_ns)
+        self->delay_ns = most_ns;
     tell_death(self, status, goes_on);
     if (!goes_on)
         log_error("ioreqd died %u times before it was ready; %u kept descriptors are given up",

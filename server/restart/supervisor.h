@@ -12,7 +12,8 @@
  *
  * Threads: one. No allocation after the start, no lock, nothing that could wait for ioreqd.
  * Memory:  KEEPER_MAX descriptors, by name; all go with us. If we die, ioreqd serves on, unkept.
- * Errors:  one that dies within SUPERVISOR_SETTLED_NS is started again later and later, up to a second;
+ * Errors:  one that dies within SUPERVISOR_SETTLED_NS is started again later and later: one that was ready,
+ *          for a guest waits, up to a few tens of milliseconds, one that was not, up to a second;
  *          one that dies SUPERVISOR_FAILURES_MAX times before it was ready is given up: what it was
  *          about to serve waits, and whoever watches us is told by exit code 1.
  * Source:  sd_notify(3), sd_listen_fds(3): the same words as systemd's.

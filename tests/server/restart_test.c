@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* ioreqd is killed and started again under load: rows 43, 44 and 45 of the list of faults, end to end.
- * IOREQ_KILLS=N: so many kills (20). */
+ * IOREQ_KILLS=N: so many kills (20), IOREQ_APART_MS=N:
+ * so far apart (at random within 30). */
 #include "tests/support/supervised.h"
 
 #define COUNTERS 0xfe100000ull /* each read of a word gives one more than the last */
@@ -91,6 +92,7 @@ static void row_44_kills_under_load_lose_nothing_and_repeat_nothing(void **state
     (void)state;
     const char *text = getenv("IOREQ_KILLS");
     uint32_t kills = text ? (uint32_t)strtoul(text, NULL, 10) : 20;
+    const char *apart = getenv("IOREQ_APART_MS");
     struct counting vcpus[COUNTERS_VCPUS];
     counter_pid = counter_start(&ioreqd, "guest", "counters");
     struct requester *requester = attach_mixed();
@@ -100,7 +102,7 @@ static void row_44_kills_under_load_lose_nothing_and_repeat_nothing(void **state
     srand(1);
     uint64_t *pauses = calloc(kills, sizeof(*pauses));
     for (uint32_t i = 0; i < kills; i++) {
-        pause_us((uint64_t)(rand() % 30000));
+        pause_us(apart ? strtoul(apart, NULL, 10) * 1000ul : (uint64_t)(rand() % 30000));
         atomic_store(&vcpus[0].longest_us, 0);
         supervised_kill(&ioreqd);
         while (atomic_load(&vcpus[0].longest_us) == 0)
