@@ -3,8 +3,8 @@
  * hop: from the poller that sweeps a VM to a device on another poller and back.
  *
  * This thread is the sweeping poller: it makes a request in a slot and runs rounds of the poller's loop,
- * which hand the request to the device's inbox, until the slot is COMPLETE. The other poller's loop, on
- * the other CPU, drains the inbox, calls the device and completes the slot. (A requester on a CPU of
+ * which hand the request to the device's inbox and take the answer out, until the slot is COMPLETE. The
+ * other poller's loop, on the other CPU, calls the device. (A requester on a CPU of
  * its own would make a third; rtt measures that way.)
  *
  * The limit is a word that goes to the other CPU and comes back, in one cache line or in one for each
@@ -26,12 +26,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define RANGE_FIRST    0xd0000000u
-#define RANGE_LAST     0xd0000fffu
-#define INBOX_CAPACITY 64u
-#define HOP_SAMPLES    1000u
-#define RATIO_WANTED   1.3
-#define LINE_STOP      UINT64_MAX
+#define RANGE_FIRST  0xd0000000u
+#define RANGE_LAST   0xd0000fffu
+#define HOP_SAMPLES  1000u
+#define RATIO_WANTED 1.3
+#define LINE_STOP    UINT64_MAX
 
 enum way {
     WAY_OURS,
@@ -235,10 +234,10 @@ static int run_block(void *context, uint32_t way, uint64_t *samples, uint32_t co
 static int build_client(struct hop *hop, uint32_t device_cpu)
 {
     int node = memory_node_of_cpu(device_cpu);
-    void *inbox = memory_allocate(inbox_size_bytes(INBOX_CAPACITY), node);
+    void *inbox = memory_allocate(sizeof(struct inbox), node);
     hop->recorded = memory_allocate(sizeof(*hop->recorded), node);
     if (inbox)
-        hop->inbox = inbox_init(inbox, INBOX_CAPACITY);
+        hop->inbox = inbox_init(inbox);
     hop->device.ops = &echo_ops;
     hop->client.device = &hop->device;
     hop->client.latency = hop->recorded;
@@ -271,7 +270,7 @@ static int set_up(struct hop *hop, const struct bench_options *options)
         return result;
     page_open(hop->page, hop->source.slots);
     poller_add_page(hop->sweeping, hop->page);
-    poller_add_inbox(hop->other, &hop->client, hop->page);
+    poller_add_inbox(hop->other, &hop->client);
     hop->stop_command =
         (struct poller_command){.function = echo_stop_poller, .context = hop->other};
     ticks_per_second();
@@ -287,7 +286,7 @@ static void tear_down(struct hop *hop)
     router_destroy(hop->router);
     page_source_close(&hop->source);
     if (hop->inbox)
-        memory_free(hop->inbox, inbox_size_bytes(INBOX_CAPACITY));
+        memory_free(hop->inbox, sizeof(struct inbox));
     if (hop->recorded)
         memory_free(hop->recorded, sizeof(*hop->recorded));
     if (hop->page)

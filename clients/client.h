@@ -3,9 +3,10 @@
  * client.h - what answers a VM's requests: one device, its inbox, its counters.
  *
  * Flow:    router -> client -> device.handle(), by a plain call on the sweeping poller, through
- *          `inbox` when the client lives on another one, or through `process` to another process.
- * Threads: built by control, then written only by the poller the client lives on; counters and
- *          histogram may be read by anybody.
+ *          `inbox` and back when the client lives on another one, or through `process` to another
+ *          process.
+ * Threads: built by control, then written only by the poller the client lives on, but for `late` and
+ *          `latency`: the one that sweeps its VM. Counters and histogram may be read by anybody.
  * Memory:  owned by the topology; the inbox too.
  */
 #ifndef CLIENTS_CLIENT_H

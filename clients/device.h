@@ -97,7 +97,7 @@ struct device_ops {
     /* Serves one request. On a read sets request->value. */
     int (*handle)(struct device *device, struct request *request);
     /* NULL, or called after the answer is out: for what must not come before it, as a doorbell's
-     * ring. On the poller, like handle(). */
+     * ring. On the poller, like handle(), which must be the one that sweeps the VM. */
     void (*completed)(struct device *device, const struct request *request);
     /* NULL: it has no interrupt line. Now and then, on its poller: sets the line to what came without
      * an access, by `ticks` or through input. */

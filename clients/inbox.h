@@ -1,15 +1,25 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * inbox.h - requests on their way from the poller that sweeps a VM to the poller a client lives on.
+ * inbox.h - requests from the poller that sweeps a VM to the poller a client lives on, and the answers
+ * back, each in the cell that its request came in.
  *
- * Flow:    sweeping poller: inbox_try_push. The client's poller: inbox_try_pop, handle, complete.
+ * Flow:    sweeping poller: inbox_try_push. The client's poller: inbox_try_pop, the device,
+ *          inbox_answer. Sweeping poller: inbox_is_answered, inbox_take; or inbox_abandon, where
+ *          somebody else was faster, and the device is not asked any more.
+ *
+ *                       push                 pop, answer
+ *              ANSWERED ------> ASKED ------------------------> ANSWERED, to be taken
+ *                                 |  abandon
+ *                                 '-------> REVOKED ----------> ANSWERED, free
+ *                                                 popped
+ *
+ *          One cache line goes there and comes back; neither side looks at any other of the other's.
  * Threads: one producer, one consumer (a client belongs to one VM, a VM to one poller); both
  *          wait-free. Init before, and no access after, the life of both: control's business.
  * Memory:  the caller's, so that it may lie on a chosen NUMA node; cells by value, no pointers, so
  *          that an entry outlives whatever the requester does with its slot.
  * Errors:  full: push refuses and the slot stays PENDING; nobody waits.
- * Source:  FastForward (Giacomoni, Moseley, Vachharajani, 2008): the cell itself says whether it is
- *          full; the consumer's index is fetched only when the cached one says that there is no space.
+ * Source:  FastForward (Giacomoni, Moseley, Vachharajani, 2008): the cell itself says whose it is.
  */
 #ifndef CLIENTS_INBOX_H
 #define CLIENTS_INBOX_H
@@ -23,8 +33,10 @@
 #include <stdint.h>
 
 /* Two cache lines: the adjacent-line prefetcher of x86 fetches lines in pairs. */
-#define INBOX_ALIGN_BYTES  128
-#define INBOX_CAPACITY_MAX 65536u
+#define INBOX_ALIGN_BYTES 128
+/* A VM has 16 slots, each in flight at most once; what a reset settled may still lie here. */
+#define INBOX_CAPACITY 64u
+#define INBOX_MASK     (INBOX_CAPACITY - 1)
 
 /* One handed-over request, and the ticket that its answer needs. */
 struct inbox_entry {
@@ -32,90 +44,124 @@ struct inbox_entry {
     uint64_t ticket; /* which life of the slot record this belongs to */
 };
 
-/* An entry and the number of its push, which tells the consumer that it is there: one cache line goes
- * from CPU to CPU, not one with a count and then another one with the entry. */
+enum inbox_state {
+    INBOX_ANSWERED = 1, /* or never used. The producer's, free unless it awaits this answer */
+    INBOX_ASKED,        /* the consumer's */
+    INBOX_REVOKED,      /* the consumer's, to be given back unasked if it is not asked yet */
+};
+
 struct inbox_cell {
-    alignas(64) _Atomic uint32_t turn;
-    struct inbox_entry entry;
+    alignas(64) _Atomic uint32_t state;
+    struct inbox_entry entry; /* request.value: the answer, once there is one */
 };
 static_assert(sizeof(struct inbox_cell) == 64, "a cell is one cache line");
 
-/* `pushed` and `popped` count entries since init and wrap at 2^32; a cell is a count & mask.
- * Full: pushed - popped == capacity. Empty: the next cell's turn is not popped + 1. */
 struct inbox {
-    alignas(INBOX_ALIGN_BYTES) _Atomic uint32_t pushed; /* written by the producer */
-    uint32_t popped_seen;                               /* producer's last look at `popped` */
-    uint32_t producer_mask;
-    alignas(INBOX_ALIGN_BYTES) _Atomic uint32_t popped; /* written by the consumer */
-    uint32_t consumer_mask;
-    alignas(INBOX_ALIGN_BYTES) struct inbox_cell cells[];
+    alignas(INBOX_ALIGN_BYTES) uint64_t awaited; /* producer: a bit a cell: not taken yet */
+    uint32_t pushed;                             /* producer: entries since init */
+    alignas(INBOX_ALIGN_BYTES) uint32_t popped;  /* consumer: entries since init */
+    alignas(INBOX_ALIGN_BYTES) struct inbox_cell cells[INBOX_CAPACITY];
 };
 
-/* Bytes of an inbox of `capacity` entries: a power of two, 2..INBOX_CAPACITY_MAX. A multiple of
- * INBOX_ALIGN_BYTES. 64 is ample: a VM has 16 slots, each in flight at most once. */
-size_t inbox_size_bytes(uint32_t capacity);
+/* Makes an empty inbox in memory [sizeof(struct inbox)], aligned to INBOX_ALIGN_BYTES. The memory
+ * stays the caller's; there is nothing to undo. Cannot fail. */
+struct inbox *inbox_init(void *memory);
 
-/* Makes an empty inbox in memory [inbox_size_bytes(capacity)], aligned to INBOX_ALIGN_BYTES. The
- * memory stays the caller's; there is nothing to undo. Cannot fail. */
-struct inbox *inbox_init(void *memory, uint32_t capacity);
-
-/* Producer. True when the next push will succeed. */
-static inline bool inbox_has_space(struct inbox *inbox)
+static inline uint64_t inbox_bit(const struct inbox *inbox, const struct inbox_cell *cell)
 {
-    /* relaxed: only this thread writes `pushed` */
-    uint32_t pushed = atomic_load_explicit(&inbox->pushed, memory_order_relaxed);
-    if (pushed - inbox->popped_seen <= inbox->producer_mask)
-        return true;
-    /* acquires the release of `popped` in inbox_try_pop: that cell has been copied out */
-    inbox->popped_seen = atomic_load_explicit(&inbox->popped, memory_order_acquire);
-    return pushed - inbox->popped_seen <= inbox->producer_mask;
+    return 1ull << (cell - inbox->cells);
 }
 
-/* Producer. Copies *entry in; false when full. */
-static inline bool inbox_try_push(struct inbox *inbox, const struct inbox_entry *entry)
+/* Acquire: pairs with the release of whoever gave the cell away; what it stored there is whole. */
+static inline uint32_t inbox_state(const struct inbox_cell *cell)
+{
+    return atomic_load_explicit(&cell->state, memory_order_acquire);
+}
+
+/* Any thread: entries that the consumer has still to do with; for the rest it touches no cell. */
+static inline uint32_t inbox_count(const struct inbox *inbox)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < INBOX_CAPACITY; i++)
+        count += inbox_state(&inbox->cells[i]) != INBOX_ANSWERED;
+    return count;
+}
+
+/* ---- producer: the sweeping poller ------------------------------------------------------- */
+
+/* True when the next push will succeed. */
+static inline bool inbox_has_space(const struct inbox *inbox)
+{
+    const struct inbox_cell *cell = &inbox->cells[inbox->pushed & INBOX_MASK];
+    return inbox_state(cell) == INBOX_ANSWERED && !(inbox->awaited & inbox_bit(inbox, cell));
+}
+
+/* Copies *entry in, and awaits its answer in the cell that it returns; NULL when full. */
+static inline struct inbox_cell *inbox_try_push(struct inbox *inbox,
+                                                const struct inbox_entry *entry)
 {
     if (!inbox_has_space(inbox))
-        return false;
-    /* relaxed: only this thread writes `pushed` */
-    uint32_t pushed = atomic_load_explicit(&inbox->pushed, memory_order_relaxed);
-    struct inbox_cell *cell = &inbox->cells[pushed & inbox->producer_mask];
+        return NULL;
+    struct inbox_cell *cell = &inbox->cells[inbox->pushed++ & INBOX_MASK];
+    inbox->awaited |= inbox_bit(inbox, cell);
     cell->entry = *entry;
-    /* relaxed: ordered by the store below */
-    atomic_store_explicit(&inbox->pushed, pushed + 1, memory_order_relaxed);
-    /* release: inbox_is_empty acquires it and with it the entry and `pushed` */
-    atomic_store_explicit(&cell->turn, pushed + 1, memory_order_release);
-    return true;
+    /* release: inbox_state acquires it in inbox_try_pop, and with it the entry */
+    atomic_store_explicit(&cell->state, INBOX_ASKED, memory_order_release);
+    return cell;
 }
 
-/* Any thread: entries pushed and not popped. Acquire: pairs with the consumer's release, and with
- * `popped` come the pushes that it took out; relaxed is then enough for `pushed`. */
-static inline uint32_t inbox_count(struct inbox *inbox)
+/* The cell's request was answered: request.value, of a read, is the answer. */
+static inline bool inbox_is_answered(const struct inbox_cell *cell)
 {
-    uint32_t popped = atomic_load_explicit(&inbox->popped, memory_order_acquire);
-    return atomic_load_explicit(&inbox->pushed, memory_order_relaxed) - popped;
+    return inbox_state(cell) == INBOX_ANSWERED;
 }
 
-/* Consumer. True when nothing can be popped now. */
-static inline bool inbox_is_empty(struct inbox *inbox)
+/* An answered cell may be pushed into again: its answer was taken out, or is nobody's. */
+static inline void inbox_take(struct inbox *inbox, const struct inbox_cell *cell)
 {
-    /* relaxed: only this thread writes `popped` */
-    uint32_t popped = atomic_load_explicit(&inbox->popped, memory_order_relaxed);
-    const struct inbox_cell *cell = &inbox->cells[popped & inbox->consumer_mask];
-    /* acquires the release of the turn in inbox_try_push */
-    return atomic_load_explicit(&cell->turn, memory_order_acquire) != popped + 1;
+    inbox->awaited &= ~inbox_bit(inbox, cell);
 }
 
-/* Consumer. Moves the oldest entry into *entry; false when empty. */
-static inline bool inbox_try_pop(struct inbox *inbox, struct inbox_entry *entry)
+/* A cell whose request was settled without its answer: the device is not asked if it was not yet. */
+static inline void inbox_abandon(struct inbox *inbox, struct inbox_cell *cell)
 {
-    if (inbox_is_empty(inbox))
-        return false;
-    /* relaxed: only this thread writes `popped` */
-    uint32_t popped = atomic_load_explicit(&inbox->popped, memory_order_relaxed);
-    *entry = inbox->cells[popped & inbox->consumer_mask].entry;
-    /* release: inbox_has_space acquires it before the cell is written again */
-    atomic_store_explicit(&inbox->popped, popped + 1, memory_order_release);
-    return true;
+    uint32_t asked = INBOX_ASKED;
+    /* relaxed: nothing is handed over with it; fails where it was answered, and that is not looked at */
+    atomic_compare_exchange_strong_explicit(&cell->state, &asked, INBOX_REVOKED,
+                                            memory_order_relaxed, memory_order_relaxed);
+    inbox_take(inbox, cell);
+}
+
+/* ---- consumer: the client's poller ------------------------------------------------------- */
+
+/* True when nothing can be popped now, unless all that is there was revoked. */
+static inline bool inbox_is_empty(const struct inbox *inbox)
+{
+    return inbox_state(&inbox->cells[inbox->popped & INBOX_MASK]) == INBOX_ANSWERED;
+}
+
+/* The oldest cell that is not revoked, the consumer's until it is answered, and that before anything else
+ * is popped; NULL: empty. */
+static inline struct inbox_cell *inbox_try_pop(struct inbox *inbox)
+{
+    for (;;) { /* INBOX_CAPACITY times at most: a cell that is given back says ANSWERED */
+        struct inbox_cell *cell = &inbox->cells[inbox->popped & INBOX_MASK];
+        uint32_t state = inbox_state(cell);
+        if (state == INBOX_ANSWERED)
+            return NULL;
+        inbox->popped++;
+        if (__builtin_expect(state == INBOX_ASKED, 1))
+            return cell;
+        /* relaxed: nothing of it was looked at */
+        atomic_store_explicit(&cell->state, INBOX_ANSWERED, memory_order_relaxed);
+    }
+}
+
+/* Gives a popped cell back: its request.value is the answer. */
+static inline void inbox_answer(struct inbox_cell *cell)
+{
+    /* release: inbox_is_answered acquires it, and with it the value */
+    atomic_store_explicit(&cell->state, INBOX_ANSWERED, memory_order_release);
 }
 
 #endif

@@ -3,7 +3,6 @@
 
 #include "clients/inbox.h"
 #include "pollers/page_look.h"
-#include "pollers/page_settle.h"
 #include "pollers/process_serve.h"
 #include "pollers/ticks.h"
 
@@ -56,26 +55,27 @@ void page_charge_budgets(struct page *page, uint64_t ticks, uint32_t work)
 }
 
 /* At most one page's worth, as of those that are handled. */
-static uint32_t answer_inbox(struct page *page, struct client *client)
+static uint32_t answer_inbox(struct client *client)
 {
-    struct inbox_entry entry;
+    struct inbox_cell *cell;
     uint32_t work = 0;
-    while (work < SLOT_COUNT && inbox_try_pop(client->inbox, &entry)) {
+    while (work < SLOT_COUNT && (cell = inbox_try_pop(client->inbox))) {
         work++;
-        if (page_settle_inline(page, entry.request.vcpu, entry.ticket, UINT64_MAX))
-            counter_add(&client->inbox_budget->answered_for, 1);
+        cell->entry.request.value = UINT64_MAX;
+        inbox_answer(cell);
+        counter_add(&client->inbox_budget->answered_for, 1);
     }
     return work;
 }
 
-bool inbox_ask_budget(struct page *page, struct client *client, uint32_t *work)
+bool inbox_ask_budget(struct client *client, uint32_t *work)
 {
     struct budget *budget = client->inbox_budget;
     if (inbox_is_empty(client->inbox) || !budget_is_over(budget, ticks_now()) ||
         budget->limits.action == BUDGET_COUNT)
         return false;
     if (budget->limits.action == BUDGET_QUARANTINE)
-        *work += answer_inbox(page, client);
+        *work += answer_inbox(client);
     else if (!budget->is_holding)
         counter_add(&budget->held_back, inbox_count(client->inbox));
     budget->is_holding = true;

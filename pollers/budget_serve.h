@@ -29,7 +29,7 @@ enum budget_verdict page_ask_client_budget(struct page *page, struct client *cli
 /* A slot's turn took that long and was `work` requests; of the client that was asked for last. */
 void page_charge_budgets(struct page *page, uint64_t ticks, uint32_t work);
 
-/* True: nothing of its inbox is handled now. What is answered for is settled, and added to *work. */
-bool inbox_ask_budget(struct page *page, struct client *client, uint32_t *work);
+/* True: nothing of its inbox is handled now. What is answered for is added to *work. */
+bool inbox_ask_budget(struct client *client, uint32_t *work);
 
 #endif

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "pollers/deadlines.h"
 
-#include "pollers/page_settle.h"
+#include "pollers/inbox_serve.h"
 #include "pollers/process_serve.h"
-#include "pollers/ticks.h"
 
 uint32_t page_check_due(struct page *page)
 {
@@ -19,10 +18,13 @@ uint32_t page_check_due(struct page *page)
         if (is_over)
             continue; /* its client may be gone, too */
         work++;
-        if (due->client->process)
+        if (due->client->process) {
             process_miss(page, due->client, slot_index);
-        else if (page_settle_inline(page, slot_index, due->ticket, UINT64_MAX))
+            continue;
+        }
+        if (page_settle_inline(page, slot_index, due->ticket, UINT64_MAX))
             counter_add(&due->client->late, 1);
+        page_abandon(page, slot_index);
     }
     return work;
 }

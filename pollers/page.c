@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "pollers/page.h"
 
-#include "pollers/page_settle.h"
+#include "pollers/inbox_serve.h"
 
 #include <errno.h>
 
@@ -26,6 +26,7 @@ int page_init(struct page *page, uint32_t vcpu_count, const struct router *route
     page_notify_init(&page->notify);
     page->held = 0;
     page->budget = NULL;
+    page->asked = 0;
     page->default_client = default_client;
     atomic_init(&page->router, router);
     for (uint32_t i = 0; i < SLOT_COUNT; i++)
@@ -116,6 +117,7 @@ void page_close(struct page *page)
             slot_record_win(&page->records[i], word))
             slot_record_close(&page->records[i], word);
     }
+    page_abandon_settled(page);
 }
 
 uint32_t page_settle_all(struct page *page)

@@ -58,8 +58,16 @@ struct page_kept {
     _Atomic uint64_t pci_address; /* last 4-byte write to 0xcf8, and above it its complement */
 };
 
+/* A request that is with a client on another poller. The sweeping poller's own. */
+struct page_asked {
+    struct client *client;
+    struct inbox_cell *cell;
+    uint64_t ticket;
+};
+
 struct page {
     struct acrn_io_request *slots; /* [SLOT_COUNT], hostile; the last one's while closed */
+    uint32_t asked;                /* bit per slot: `asks` says with whom its request is */
     bool is_open;                  /* swept */
     bool is_clearing;              /* a VM reset is on: new requests are answered at once */
     bool has_budgets;              /* the VM, or some client that the sweeping poller charges */
@@ -76,9 +84,8 @@ struct page {
     /* The sweeping poller's, one a vCPU: each has its own device that it comes back to. */
     _Alignas(64) struct router_hint hints[SLOT_COUNT];
     struct page_kept own; /* where nobody keeps it */
-    /* Written in every round, therefore not in the first line, which other pollers read to answer. */
-    _Alignas(64) uint32_t
-        watch_next;      /* which slot the next sweep looks at for what should not be */
+    struct page_asked asks[SLOT_COUNT];
+    uint32_t watch_next; /* which slot the next sweep looks at for what should not be */
     uint32_t stray_seen; /* bit per slot: was PENDING at the last look */
     uint32_t upcall;     /* its entry in the poller's wait, or 0: none */
     uint64_t wait_ticks; /* without a request, then its poller may wait; 0: it never may */
@@ -137,7 +144,7 @@ void page_resume(struct page *page);
 void page_set_clearing(struct page *page, bool is_clearing);
 
 /* Sweeping poller: stops sweeping and abandons what is in flight, unanswered: whoever waited for
- * it is gone. Other pollers may still be settling; control waits for them before it unmaps. */
+ * it is gone. An external client may still be settling; control waits for it before it unmaps. */
 void page_close(struct page *page);
 
 /*

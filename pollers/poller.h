@@ -7,9 +7,9 @@
  *
  *          one round (poller_loop.c): sweep every open page, a few times over if nothing is there: a
  *          PENDING slot is copied, checked, routed, claimed, and handled here or pushed into its
- *          client's inbox or channel; then drain the inboxes of the clients that live here and the
- *          channels of other processes; then complete what is past its deadline; then run a command,
- *          if there is one.
+ *          client's inbox or channel, and what came back is completed; then answer what lies in the
+ *          inboxes of the clients that live here; now and then drain the channels of other processes,
+ *          complete what is past its deadline, and run a command, if there is one.
  *
  * Threads: everything below is control's; the loop is the poller's. Between poller_start and
  *          poller_stop control changes a poller's state only through poller_call.
@@ -64,9 +64,9 @@ int poller_create(const struct poller_options *options, struct poller **poller);
 int poller_add_page(struct poller *poller, struct page *page);
 /* The page must be closed. */
 int poller_remove_page(struct poller *poller, struct page *page);
-/* The client lives here while another poller sweeps page. */
-int poller_add_inbox(struct poller *poller, struct client *client, struct page *page);
-/* The inbox must be empty, or what lies in it settled; nobody may push any more. */
+/* The client lives here while another poller sweeps its VM's page. */
+int poller_add_inbox(struct poller *poller, struct client *client);
+/* Nobody may push any more; what is still in it is not answered. */
 int poller_remove_inbox(struct poller *poller, struct client *client);
 
 /* The client's device is another process; this poller sweeps page. */

@@ -23,7 +23,8 @@ static void balance(struct poller *poller)
 {
     bool does_more = poller->options.idle == POLLER_IDLE_SPIN && poller->inbox_count == 0 &&
                      poller->process_count == 0 && poller->page_count > 0;
-    poller->more_sweeps = does_more ? (SWEEPS_OF_ONE_PAGE - 1) / poller->page_count : 0;
+    poller->more_sweeps = poller->spare_sweeps =
+        does_more ? (SWEEPS_OF_ONE_PAGE - 1) / poller->page_count : 0;
 }
 
 static void add_page(void *context)
@@ -54,8 +55,7 @@ static void add_inbox(void *context)
     if (poller->inbox_count == POLLER_INBOXES_MAX)
         change->result = -ENOSPC;
     else
-        poller->inboxes[poller->inbox_count++] =
-            (struct poller_inbox){change->client, change->page};
+        poller->inboxes[poller->inbox_count++] = change->client;
     balance(poller);
 }
 
@@ -64,7 +64,7 @@ static void remove_inbox(void *context)
     struct duty_change *change = context;
     struct poller *poller = change->poller;
     for (uint32_t i = 0; i < poller->inbox_count; i++)
-        if (poller->inboxes[i].client == change->client)
+        if (poller->inboxes[i] == change->client)
             poller->inboxes[i] = poller->inboxes[--poller->inbox_count];
     balance(poller);
 }
@@ -77,7 +77,7 @@ static void add_process(void *context)
         change->result = -ENOSPC;
     else
         poller->processes[poller->process_count++] =
-            (struct poller_inbox){change->client, change->page};
+            (struct poller_process){change->client, change->page};
     balance(poller);
 }
 
@@ -113,10 +113,9 @@ int poller_remove_page(struct poller *poller, struct page *page)
     return change_duty((struct duty_change){.poller = poller, .page = page}, remove_page);
 }
 
-int poller_add_inbox(struct poller *poller, struct client *client, struct page *page)
+int poller_add_inbox(struct poller *poller, struct client *client)
 {
-    return change_duty((struct duty_change){.poller = poller, .page = page, .client = client},
-                       add_inbox);
+    return change_duty((struct duty_change){.poller = poller, .client = client}, add_inbox);
 }
 
 int poller_remove_inbox(struct poller *poller, struct client *client)

@@ -25,8 +25,8 @@ struct poller_command {
     _Atomic bool is_done;
 };
 
-/* A client that lives here, and the page its requests come from. */
-struct poller_inbox {
+/* A client whose device is another process, and the page its requests come from. */
+struct poller_process {
     struct client *client;
     struct page *page;
 };
@@ -36,12 +36,14 @@ struct poller {
     uint32_t page_count;
     uint32_t inbox_count;
     struct page *pages[POLLER_PAGES_MAX];
-    struct poller_inbox inboxes[POLLER_INBOXES_MAX];
+    struct client *inboxes[POLLER_INBOXES_MAX]; /* clients that live here */
     uint32_t process_count;
-    struct poller_inbox processes[POLLER_INBOXES_MAX]; /* clients in processes of their own */
+    struct poller_process processes[POLLER_INBOXES_MAX]; /* clients in processes of their own */
     uint32_t more_sweeps;             /* in a round whose first sweep found nothing */
+    uint32_t spare_sweeps;            /* as many, unless an answer is awaited */
     struct notify_ring_port *submits; /* to be given to the kernel once a round; NULL: none */
     bool is_stopping;                 /* set by a command, therefore the poller's own */
+    bool awaits_answer;               /* a request of its pages is with another poller */
     char name[16];
 
     uint64_t empty_since_ticks; /* of one that may wait: since when there was nothing to do */

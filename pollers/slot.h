@@ -17,7 +17,6 @@
 #define POLLERS_SLOT_H
 
 #include "clients/request.h"
-#include "pollers/prefetch.h"
 
 #include <linux/acrn.h>
 #include <stdatomic.h>
@@ -95,13 +94,6 @@ static inline void slot_copy_out(const struct acrn_io_request *slot, struct slot
         copy->func = __atomic_load_n(&pci->func, __ATOMIC_RELAXED);
         copy->reg = __atomic_load_n(&pci->reg, __ATOMIC_RELAXED);
     }
-}
-
-/* Asks for the two lines that an answer is stored to. */
-static inline void slot_prefetch(const struct acrn_io_request *slot)
-{
-    prefetch_to_write(&slot->processed);
-    prefetch_to_write(&slot->reqs.mmio_request.value);
 }
 
 /*

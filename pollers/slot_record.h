@@ -16,8 +16,8 @@
  *
  *          Who may take which step, of the record and of the page: slot_transitions.def.
  *
- * Threads: open: the sweeping poller. win: anybody who holds the ticket: the poller that handled
- *          the request, a reset, a shutdown; the compare-and-swap lets exactly one through. A
+ * Threads: open: the sweeping poller. win: anybody who holds the ticket: the sweeping poller with an
+ *          answer, an external client, a reset, a shutdown; the compare-and-swap lets exactly one through. A
  *          ticket of an earlier request never wins: its sequence is over. hold: the sweeping poller,
  *          which closes too, unless it hangs in the device for good: see page_settle_frozen.
  * Memory:  one cache line a slot. It may lie in memory that outlives the process (server/restart/journal.h):
@@ -26,8 +26,6 @@
  */
 #ifndef POLLERS_SLOT_RECORD_H
 #define POLLERS_SLOT_RECORD_H
-
-#include "pollers/prefetch.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -123,12 +121,6 @@ static inline uint64_t slot_record_hold(struct slot_record *record)
 static inline uint64_t slot_record_word(const struct slot_record *record)
 {
     return atomic_load_explicit(&record->word, memory_order_acquire);
-}
-
-/* Asks for the line that slot_record_win is about to write. */
-static inline void slot_record_prefetch(const struct slot_record *record)
-{
-    prefetch_to_write(&record->word);
 }
 
 /* True for one caller a ticket. Acquire: pairs with slot_record_open; the slot is touched only

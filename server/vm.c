@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "server/vm.h"
 
+#include "pollers/inbox_serve.h"
 #include "pollers/memory.h"
 #include "pollers/process_serve.h"
 #include "pollers/ticks.h"
@@ -74,6 +75,11 @@ static void begin_clearing(void *context)
 static void end_clearing(void *context)
 {
     page_set_clearing(((struct vm *)context)->page, false);
+}
+
+static void abandon_settled(void *context)
+{
+    page_abandon_settled(((struct vm *)context)->page);
 }
 
 static void reset_device(void *context)
@@ -288,19 +294,11 @@ int vm_attach(struct vm *vm, pid_t pid, int *descriptor)
     return 0;
 }
 
-/* A quiescent point of every poller that may still be answering on this page. */
-static int let_go(struct vm *vm)
-{
-    int result = poller_call_brief(vm->poller, close_page, vm, VM_CALL_TIMEOUT_NS);
-    for (uint32_t i = 0; i < vm->client_count && result == 0; i++)
-        if (vm->clients[i]->poller != vm->poller)
-            result = poller_quiesce(vm->clients[i]->poller, VM_CALL_TIMEOUT_NS);
-    return result;
-}
-
 void vm_detach_again(struct vm *vm)
 {
-    if (!vm->is_detaching || let_go(vm) < 0 || release_eventfds(vm) < 0)
+    if (!vm->is_detaching ||
+        poller_call_brief(vm->poller, close_page, vm, VM_CALL_TIMEOUT_NS) < 0 ||
+        release_eventfds(vm) < 0)
         return;
     /* An external client's thread is no poller: close_page made its tickets stale, but it may be
      * between winning and writing, a handful of instructions. */
@@ -356,9 +354,9 @@ int vm_reset_begin(struct vm *vm)
 /* Nothing of before is in flight any more. */
 static int finish_clear(struct vm *vm)
 {
-    /* A slot that was asked again before its record was closed is passed over by that sweep: one more
-     * round answers it while the clear still lasts. */
-    int result = vm_quiesce(vm);
+    /* No device is asked for what was settled. And a slot that was asked again before its record was
+     * closed is passed over by that sweep: one more round answers it while the clear still lasts. */
+    int result = poller_call_brief(vm->poller, abandon_settled, vm, VM_CALL_TIMEOUT_NS);
     if (result == 0 && vm->resets_devices)
         result = reset_devices(vm);
     if (result == 0)

@@ -2,9 +2,9 @@
 #include "server/vm_client.h"
 
 #include "clients/external.h"
-#include "clients/inbox.h"
 #include "clients/process_port.h"
 #include "pollers/histogram.h"
+#include "pollers/inbox_serve.h"
 #include "pollers/memory.h"
 #include "pollers/ticks.h"
 #include "server/devices/service.h"
@@ -19,10 +19,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-
-/* A VM has 16 slots, so an inbox can hold each request four times over: what a reset settled may
- * still lie in it. */
-#define INBOX_CAPACITY 64
 
 /* All of a client that a poller touches, its device apart, in one allocation on the node of the
  * poller it lives on: few pages to lock, and one place to look at. */
@@ -39,7 +35,7 @@ static size_t rest_size_bytes(const struct vm *vm, const struct vm_client_option
         return sizeof(struct external);
     if (process_device_of(options->device))
         return sizeof(struct process_port);
-    return options->poller_index == vm->poller_index ? 0 : inbox_size_bytes(INBOX_CAPACITY);
+    return options->poller_index == vm->poller_index ? 0 : sizeof(struct inbox);
 }
 
 /* ---- a handler as a device --------------------------------------------------------------- */
@@ -114,6 +110,9 @@ static int check_options(const struct vm *vm, const struct vm_client_options *op
         (options->is_external && !options->is_default) ||
         options->poller_index >= vm->topology->poller_count)
         return -EINVAL;
+    if (options->device && options->device->ops->completed &&
+        options->poller_index != vm->poller_index)
+        return -EINVAL; /* the answer goes out on the VM's poller, and nobody tells another */
     for (uint32_t i = 0; i < vm->client_count; i++)
         if (strcmp(vm->clients[i]->client.name, options->name) == 0)
             return -EEXIST;
@@ -171,8 +170,8 @@ static int client_build(struct client_block *block, const struct vm_client_optio
     if (client->poller == vm->poller)
         return 0;
     client->client.deadline_ticks = ticks_from_ns(options->deadline_ns);
-    client->client.inbox = inbox_init(block->rest, INBOX_CAPACITY);
-    return poller_add_inbox(client->poller, &client->client, vm->page);
+    client->client.inbox = inbox_init(block->rest);
+    return poller_add_inbox(client->poller, &client->client);
 }
 
 int vm_client_create(struct vm *vm, const struct vm_client_options *options,
@@ -236,28 +235,28 @@ static void settle_external(struct vm_client *client)
         ticks_pause();
 }
 
-/* Nobody is left who would handle them. */
-static void settle_inbox(struct vm_client *client)
+static void forget_inbox(void *context)
 {
-    struct inbox_entry entry;
-    while (inbox_try_pop(client->client.inbox, &entry))
-        page_settle(client->vm->page, entry.request.vcpu, entry.ticket, UINT64_MAX);
+    struct vm_client *client = context;
+    page_forget_client(client->vm->page, &client->client);
 }
 
-/* No more requests come: every entry of the inbox is handled by its poller, which is not stuck. */
+/* No more requests come: every entry of the inbox is handled by its poller, which is not stuck, or it is
+ * gone and nobody is left who would. */
 static int drain_inbox(struct vm_client *client)
 {
-    if (poller_is_gone(client->poller))
-        settle_inbox(client);
     uint64_t deadline = ticks_now() + ticks_from_ns(VM_CALL_TIMEOUT_NS);
-    while (inbox_count(client->client.inbox) > 0) {
+    while (!poller_is_gone(client->poller) && inbox_count(client->client.inbox) > 0) {
         if (ticks_now() > deadline)
             return -ETIMEDOUT;
         int result = poller_quiesce(client->poller, VM_CALL_TIMEOUT_NS);
         if (result < 0)
             return result;
     }
-    return poller_remove_inbox(client->poller, &client->client);
+    int result = poller_remove_inbox(client->poller, &client->client);
+    return result < 0
+               ? result
+               : poller_call_brief(client->vm->poller, forget_inbox, client, VM_CALL_TIMEOUT_NS);
 }
 
 /* Nothing is routed to the client any more once this returned 0; otherwise nothing changed. */
@@ -297,8 +296,6 @@ int vm_client_destroy(struct vm_client *client)
     }
     if (client->client.inbox)
         result = drain_inbox(client);
-    if (result == 0 && client->client.deadline_ticks)
-        result = vm_quiesce(client->vm); /* it may just be counting a missed deadline */
     adoption_forget_client(client);
     forget_client(client);
     service_close(client);

@@ -154,6 +154,11 @@ static void settle_rest(struct play_step *step)
     step->result = reference_settle_all(step->vm->model);
 }
 
+static void abandon_settled(struct play_step *step)
+{
+    reference_abandon_settled(step->vm->model);
+}
+
 static void end_clearing(struct play_step *step)
 {
     step->vm->model->is_clearing = false;
@@ -164,7 +169,8 @@ void play_clear(struct play *play, struct play_vm *vm)
     bool with_reset = play_one_in(play, 2);
     play_line(play, "%s %s", with_reset ? "reset" : "clear", vm->name);
     play_step(play, (struct play_step){.when_run = begin_clearing, .vm = vm});
-    play_step(play, (struct play_step){.vm = vm}); /* one more round while it lasts */
+    /* One more round while it lasts. */
+    play_step(play, (struct play_step){.when_run = abandon_settled, .vm = vm});
     if (with_reset)
         expect_device_resets(play, vm);
     play_step(play, (struct play_step){.when_run = end_clearing, .vm = vm});

@@ -50,6 +50,24 @@ void reference_close(struct reference_vm *vm)
     vm->is_swept = false;
     for (uint32_t i = 0; i < SLOT_COUNT; i++)
         vm->flights[i].client = NULL;
+    reference_abandon_settled(vm);
+}
+
+void reference_abandon(struct reference_vm *vm, uint32_t slot_index)
+{
+    struct reference_asked *asked = &vm->asked[slot_index];
+    for (uint32_t i = 0; i < asked->client->inbox_count; i++)
+        if (asked->client->inbox[i].sequence == asked->sequence)
+            asked->client->inbox[i].is_revoked = true;
+    asked->client = NULL;
+}
+
+void reference_abandon_settled(struct reference_vm *vm)
+{
+    for (uint32_t i = 0; i < SLOT_COUNT; i++)
+        if (vm->asked[i].client &&
+            !(vm->flights[i].client && vm->flights[i].sequence == vm->asked[i].sequence))
+            reference_abandon(vm, i);
 }
 
 int reference_settle_all(struct reference_vm *vm)
@@ -81,6 +99,9 @@ void reference_client_remove(struct reference_vm *vm, struct reference_client *c
     for (uint32_t i = 0; i < SLOT_COUNT; i++)
         if (vm->flights[i].client == client)
             reference_settle(vm, i, UINT64_MAX);
+    for (uint32_t i = 0; i < SLOT_COUNT; i++)
+        if (vm->asked[i].client == client)
+            vm->asked[i].client = NULL;
     if (vm->default_client == client)
         vm->default_client = NULL;
     struct reference_client **link = &vm->clients;

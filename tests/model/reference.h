@@ -30,6 +30,7 @@ struct reference_range {
 struct reference_entry {
     struct request request;
     uint64_t sequence;
+    bool is_revoked; /* settled otherwise, and its device is not to be asked */
 };
 
 struct reference_client {
@@ -58,6 +59,14 @@ struct reference_flight {
     uint64_t sequence;
 };
 
+/* What lies in an inbox, or came back and was not looked at yet. */
+struct reference_asked {
+    struct reference_client *client; /* NULL: nothing */
+    uint64_t sequence;
+    bool is_answered;
+    uint64_t value;
+};
+
 struct reference_vm {
     struct reference_vm *next;
     uint32_t poller_index, vcpus;
@@ -67,6 +76,7 @@ struct reference_vm {
     bool is_clearing;
     struct acrn_io_request slots[SLOT_COUNT]; /* what the page should look like */
     struct reference_flight flights[SLOT_COUNT];
+    struct reference_asked asked[SLOT_COUNT];
     uint32_t odd_state[SLOT_COUNT];  /* the last one noticed */
     bool stray_was_seen[SLOT_COUNT]; /* beyond the vCPUs: PENDING at the last look */
     bool has_waited[SLOT_COUNT];     /* for a place in its client's inbox */
@@ -94,6 +104,10 @@ void reference_vm_remove(struct reference *reference, struct reference_vm *vm);
 void reference_open(struct reference_vm *vm, bool is_running);
 /* What is in flight is forgotten, unanswered. */
 void reference_close(struct reference_vm *vm);
+
+/* What lies in an inbox and was settled: its device is not asked. */
+void reference_abandon_settled(struct reference_vm *vm);
+void reference_abandon(struct reference_vm *vm, uint32_t slot_index);
 
 /* All-ones for all that is in flight; returns how many were still there to be completed. */
 int reference_settle_all(struct reference_vm *vm);

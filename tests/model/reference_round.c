@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What a poller does in one round: every slot of its VMs, then the inboxes of its clients. */
+/* What a poller does in one round: every slot of its VMs, what came back from other pollers, then the
+ * inboxes of its clients. */
 #include "tests/model/reference.h"
 
 #include <assert.h>
@@ -55,8 +56,7 @@ static void answer_at_once(struct reference_vm *vm, struct acrn_io_request *slot
     vm->settled[PAGE_UNNOTIFIED] += slot->completion_polling == 0;
 }
 
-static void handle(struct reference_vm *vm, struct reference_client *client,
-                   struct request *request)
+static uint64_t handle(struct reference_client *client, struct request *request)
 {
     uint64_t value = UINT64_MAX;
     if (!client->is_broken) {
@@ -65,7 +65,13 @@ static void handle(struct reference_vm *vm, struct reference_client *client,
         else if (++client->errors == client->broken_after)
             client->is_broken = true;
     }
-    reference_settle(vm, request->vcpu, value);
+    return value;
+}
+
+static void answer(struct reference_vm *vm, struct reference_client *client, uint32_t slot_index,
+                   uint64_t value)
+{
+    reference_settle(vm, slot_index, value);
     client->accesses++;
 }
 
@@ -173,10 +179,15 @@ static void hand_over(struct reference *reference, struct reference_vm *vm,
         .is_polling = slot->completion_polling != 0,
         .sequence = ++reference->sequence,
     };
-    if (client->is_far)
-        client->inbox[client->inbox_count++] = (struct reference_entry){*request, flight->sequence};
-    else if (!client->is_external)
-        handle(vm, client, request);
+    if (client->is_far) {
+        if (vm->asked[request->vcpu].client)
+            reference_abandon(vm, request->vcpu);
+        client->inbox[client->inbox_count++] =
+            (struct reference_entry){*request, flight->sequence, false};
+        vm->asked[request->vcpu] =
+            (struct reference_asked){.client = client, .sequence = flight->sequence};
+    } else if (!client->is_external)
+        answer(vm, client, request->vcpu, handle(client, request));
 }
 
 static void dispatch(struct reference *reference, struct reference_vm *vm, uint32_t slot_index)
@@ -241,26 +252,49 @@ static void sweep(struct reference *reference, struct reference_vm *vm)
     watch(vm);
 }
 
-/* Up to 16 entries; those whose request was settled meanwhile are nobody's any more. */
+/* What clients on other pollers answered, unless it was settled meanwhile. */
+static void take_answers(struct reference_vm *vm)
+{
+    for (uint32_t i = 0; i < SLOT_COUNT; i++) {
+        struct reference_asked *asked = &vm->asked[i];
+        const struct reference_flight *flight = &vm->flights[i];
+        if (!asked->client || !asked->is_answered)
+            continue;
+        if (flight->client && flight->sequence == asked->sequence)
+            answer(vm, asked->client, i, asked->value);
+        asked->client = NULL;
+    }
+}
+
+/* Up to 16 entries, and those between them that are nobody's any more. */
 static void drain(struct reference *reference, struct reference_vm *vm,
                   struct reference_client *client)
 {
-    for (uint32_t i = 0; i < SLOT_COUNT && client->inbox_count > 0; i++) {
+    for (uint32_t handled = 0; handled < SLOT_COUNT && client->inbox_count > 0;) {
         struct reference_entry entry = client->inbox[0];
         memmove(&client->inbox[0], &client->inbox[1], --client->inbox_count * sizeof(entry));
-        const struct reference_flight *flight = &vm->flights[entry.request.vcpu];
-        if (!flight->client || flight->sequence != entry.sequence)
+        if (entry.is_revoked)
             continue;
+        handled++;
         reference->requests[client->poller_index]++;
-        handle(vm, client, &entry.request);
+        uint64_t value = handle(client, &entry.request);
+        struct reference_asked *asked = &vm->asked[entry.request.vcpu];
+        if (asked->client && asked->sequence == entry.sequence) {
+            asked->is_answered = true;
+            asked->value = value;
+        }
     }
 }
 
 void reference_round(struct reference *reference, uint32_t poller_index)
 {
-    for (struct reference_vm *vm = reference->vms; vm; vm = vm->next)
-        if (vm->poller_index == poller_index && vm->is_swept)
+    for (struct reference_vm *vm = reference->vms; vm; vm = vm->next) {
+        if (vm->poller_index != poller_index)
+            continue;
+        if (vm->is_swept)
             sweep(reference, vm);
+        take_answers(vm);
+    }
     for (struct reference_vm *vm = reference->vms; vm; vm = vm->next)
         for (struct reference_client *client = vm->clients; client; client = client->next)
             if (client->is_far && client->poller_index == poller_index)

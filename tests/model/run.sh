@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# Checks the models of a slot's life (slot_life.pml), of a device in another process (channel_life.pml)
-# and of a poller that waits (wait.pml) exhaustively, and that each mutant of them is caught in the way it
+# Checks the models of a slot's life (slot_life.pml), of a device in another process (channel_life.pml),
+# of one on another poller (cell.pml) and of a poller that waits (wait.pml) exhaustively, and that each mutant of them is caught in the way it
 # should be. One line a run.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
@@ -10,7 +10,7 @@ tree=$(cd "$here/../.." && pwd)
 usage() {
     cat <<END
 Usage: tests/model/run.sh [--model NAME] [--only REGEX]
-  --model NAME   slot_life, channel_life or wait (default: all)
+  --model NAME   slot_life, channel_life, cell or wait (default: all)
   --only REGEX   only runs whose line matches; then the table's rows are not all asked for
   --help         show this
 Exit codes: 0 the model holds and every mutant was caught, 1 not so, 2 usage, 77 skipped.
@@ -19,8 +19,8 @@ END
 
 # name | options of the model | caught by: none (it holds), assertion, liveness, ends early | what it is
 #   assertion: safety run. ends early: the same, somebody waits for ever. liveness: acceptance cycle
-#   under weak fairness. Names that begin with `channel` or `wait`: models
-#   of their own.
+#   under weak fairness. Names that begin with `channel`, `cell` or `wait`:
+#   models of their own.
 runs() {
     cat <<'END'
 orderly safety     |                      | none      | reset after a clear; clear, deadline, stuck client
@@ -103,6 +103,15 @@ wait mutant 2      |                      | ends early | in flight no more befor
 wait mutant 3      |                      | ends early | a command without a wake
 wait mutant 4      |                      | ends early | waits beside what is in flight or due
 wait mutant 5      |                      | ends early | waits on what was heard before the last sweep
+cell               |                      | none      | requests there and answers back in the cells of an inbox
+cell mutant 1      |                      | assertion | an answer settles beside the gate
+cell mutant 2      |                      | ends early | a cell is revoked by store
+cell mutant 3      |                      | assertion | what a clear settled is not revoked
+cell mutant 4      |                      | assertion | pushed into a cell that is the device's
+cell mutant 5      |                      | assertion | pushed into a cell whose answer was not taken
+cell mutant 6      |                      | ends early | the next request forgets the cell of the last
+cell mutant 7      |                      | assertion | given back before the answer is there
+cell mutant 8      |                      | ends early | a revoked cell is not given back
 END
 }
 
@@ -122,7 +131,7 @@ run_one() {
     case $name in *"mutant "*) # soon over: compiling is most of it
         options="$options -DMUTANT=${name##*mutant }" cc_options="$cc_options -O0" ;;
     esac
-    case $name in channel*) model=channel_life ;; wait*) model=wait ;; driver*) model=slot_driver ;; *) model=slot_life ;; esac
+    case $name in channel*) model=channel_life ;; cell*) model=cell ;; wait*) model=wait ;; driver*) model=slot_driver ;; *) model=slot_life ;; esac
     begin=$(date +%s%N)
     # Word splitting is wanted: these are lists of options.
     # shellcheck disable=SC2086
@@ -159,7 +168,7 @@ only=. chosen=all
 while [ $# -gt 0 ]; do
     case $1 in
         --only) only=${2:?--only needs a regular expression}; shift ;;
-        --model) chosen=${2:?--model needs slot_life, channel_life or wait}; shift ;;
+        --model) chosen=${2:?--model needs slot_life, channel_life, cell or wait}; shift ;;
         --run-one) run_one "$2"; exit 0 ;; # for ourselves, below
         --help|-h) usage; exit 0 ;;
         *) usage >&2; exit 2 ;;
@@ -171,6 +180,7 @@ case $chosen in
     all) of_model=. ;;
     slot_life) of_model='^([^cw]|clear)' ;; # and slot_driver, which shares its table
     channel_life) of_model='^channel' ;;
+    cell) of_model='^cell' ;;
     wait) of_model='^wait' ;;
     *) usage >&2; exit 2 ;;
 esac
@@ -197,7 +207,7 @@ if [ "$only" = . ] && [[ $chosen == @(all|slot_life) ]]; then
     sed -nE 's/^SLOT_(RECORD|PAGE)_TRANSITION\((.*), (.*), (.*)\).*/\L\1\E \2 \3 \4/p' \
         "$tree/pollers/slot_transitions.def" | sort >"$scratch/table"
     for folder in "$scratch"/*/; do
-        grep -qE '^wait|mutant' "$folder/run" || sed -n 's/^used: //p' "$folder/log"
+        grep -qE '^wait|^cell|mutant' "$folder/run" || sed -n 's/^used: //p' "$folder/log"
     done | sort -u >"$scratch/used"
     if [ -s "$scratch/table" ] && cmp -s "$scratch/table" "$scratch/used"; then
         echo "slot_transitions.def: $(wc -l <"$scratch/table") rows, each used by the model"

@@ -242,34 +242,36 @@ static void row13_unknown_states_are_counted_once_and_not_touched(void **state)
     guest_destroy(guest);
 }
 
-/* A request in flight elsewhere: taken from the client's inbox, not yet answered. */
-static struct inbox_entry take_in_flight(struct guest *guest)
+/* A request in flight elsewhere: taken from the client's inbox, not yet answered. Its ticket. */
+static uint64_t take_in_flight(struct guest *guest)
 {
-    struct inbox_entry entry;
     guest_ask(guest, 0, mmio_read(GUEST_MMIO, 4));
     poller_round(guest->poller);
     assert_int_equal(guest_state(guest, 0), SLOT_PROCESSING);
-    assert_true(inbox_try_pop(guest->client.inbox, &entry));
-    return entry;
+    struct inbox_cell *cell = inbox_try_pop(guest->client.inbox);
+    assert_non_null(cell);
+    return cell->entry.ticket;
 }
 
 static void row14_pending_again_while_in_flight_is_not_dispatched_twice(void **state)
 {
     (void)state;
     struct guest *guest = guest_create((struct guest_options){.vcpus = 1, .with_inbox = true});
-    struct inbox_entry entry = take_in_flight(guest);
+    uint64_t ticket = take_in_flight(guest);
     guest_set_state(guest, 0, SLOT_PENDING);
     for (int i = 0; i < 10; i++)
         poller_round(guest->poller);
-    assert_true(inbox_is_empty(guest->client.inbox));
+    assert_null(inbox_try_pop(guest->client.inbox));
     assert_int_equal(guest_counter(guest, PAGE_REQUESTS), 1);
     /* The first answer finds a slot that is not PROCESSING, and leaves it alone. */
-    assert_false(page_settle(guest->page, 0, entry.ticket, 1));
+    assert_false(page_settle(guest->page, 0, ticket, 1));
     assert_int_equal(guest_state(guest, 0), SLOT_PENDING);
     /* Then the new request has its turn. */
     poller_round(guest->poller);
-    assert_true(inbox_try_pop(guest->client.inbox, &entry));
-    assert_true(page_settle(guest->page, 0, entry.ticket, 7));
+    struct inbox_cell *cell = inbox_try_pop(guest->client.inbox);
+    assert_non_null(cell);
+    ticket = cell->entry.ticket;
+    assert_true(page_settle(guest->page, 0, ticket, 7));
     assert_int_equal(guest_value(guest, 0), 7);
     guest_destroy(guest);
 }
@@ -280,10 +282,10 @@ static void row15_slot_taken_back_in_flight_is_not_written(void **state)
     const uint32_t states[] = {SLOT_FREE, SLOT_COMPLETE};
     for (size_t i = 0; i < 2; i++) {
         struct guest *guest = guest_create((struct guest_options){.vcpus = 1, .with_inbox = true});
-        struct inbox_entry entry = take_in_flight(guest);
+        uint64_t ticket = take_in_flight(guest);
         guest_set_state(guest, 0, states[i]);
         struct acrn_io_request before = guest->slots[0];
-        assert_false(page_settle(guest->page, 0, entry.ticket, 0x1234));
+        assert_false(page_settle(guest->page, 0, ticket, 0x1234));
         assert_memory_equal(&before, &guest->slots[0], sizeof(before));
         assert_int_equal(counter_read(&guest->page->settled[PAGE_DROPPED]), 1);
         assert_int_equal(page_in_flight(guest->page), 0);
@@ -295,11 +297,11 @@ static void a_ticket_settles_once(void **state)
 {
     (void)state;
     struct guest *guest = guest_create((struct guest_options){.vcpus = 1, .with_inbox = true});
-    struct inbox_entry entry = take_in_flight(guest);
-    assert_true(page_settle(guest->page, 0, entry.ticket, 0x1234));
+    uint64_t ticket = take_in_flight(guest);
+    assert_true(page_settle(guest->page, 0, ticket, 0x1234));
     assert_int_equal(guest_value(guest, 0), 0x1234);
     guest_set_state(guest, 0, SLOT_PROCESSING); /* even if the page seems to ask for it */
-    assert_false(page_settle(guest->page, 0, entry.ticket, 0x5678));
+    assert_false(page_settle(guest->page, 0, ticket, 0x5678));
     assert_int_equal(guest_value(guest, 0), 0x1234);
     guest_destroy(guest);
 }
@@ -308,15 +310,18 @@ static void full_inbox_leaves_the_slot_pending(void **state)
 {
     (void)state;
     struct guest *guest = guest_create((struct guest_options){.vcpus = 1, .with_inbox = true});
+    struct inbox *inbox = guest->client.inbox;
     struct inbox_entry entry = {0};
-    while (inbox_try_push(guest->client.inbox, &entry))
+    while (inbox_try_push(inbox, &entry))
         ;
     guest_ask(guest, 0, mmio_read(GUEST_MMIO, 4));
     poller_round(guest->poller);
     assert_int_equal(guest_state(guest, 0), SLOT_PENDING);
     assert_int_equal(guest_counter(guest, PAGE_INBOX_FULL), 1);
     assert_int_equal(guest_counter(guest, PAGE_REQUESTS), 0);
-    assert_true(inbox_try_pop(guest->client.inbox, &entry));
+    struct inbox_cell *cell = inbox_try_pop(inbox);
+    inbox_answer(cell);
+    inbox_take(inbox, cell);
     poller_round(guest->poller);
     assert_int_equal(guest_state(guest, 0), SLOT_PROCESSING);
     guest_destroy(guest);
@@ -463,11 +468,11 @@ static void settle_all_answers_what_is_in_flight_with_all_ones(void **state)
 {
     (void)state;
     struct guest *guest = guest_create((struct guest_options){.vcpus = 1, .with_inbox = true});
-    struct inbox_entry entry = take_in_flight(guest);
+    uint64_t ticket = take_in_flight(guest);
     assert_int_equal(page_settle_all(guest->page), 1);
     assert_int_equal(guest_state(guest, 0), SLOT_COMPLETE);
     assert_int_equal(guest_value(guest, 0), 0xffffffff);
-    assert_false(page_settle(guest->page, 0, entry.ticket, 1)); /* late */
+    assert_false(page_settle(guest->page, 0, ticket, 1)); /* late */
     assert_int_equal(guest_value(guest, 0), 0xffffffff);
     guest_destroy(guest);
 }
@@ -476,10 +481,10 @@ static void closed_page_abandons_what_is_in_flight(void **state)
 {
     (void)state;
     struct guest *guest = guest_create((struct guest_options){.vcpus = 1, .with_inbox = true});
-    struct inbox_entry entry = take_in_flight(guest);
+    uint64_t ticket = take_in_flight(guest);
     page_close(guest->page);
     assert_int_equal(page_in_flight(guest->page), 0);
-    assert_false(page_settle(guest->page, 0, entry.ticket, 1));
+    assert_false(page_settle(guest->page, 0, ticket, 1));
     assert_int_equal(guest_state(guest, 0), SLOT_PROCESSING); /* not written */
     guest_set_state(guest, 0, SLOT_PENDING);
     assert_int_equal(poller_round(guest->poller), 0);

@@ -4,6 +4,7 @@
 #include "tests/support/guest.h"
 
 #include "clients/external.h"
+#include "pollers/inbox_serve.h"
 #include "pollers/ticks.h"
 
 #include <errno.h>
@@ -128,7 +129,7 @@ static void spinning_poller_looks_for_requests_more_often_than_for_anything_else
     assert_true(sweeps_of_a_round(poller) < alone);
     /* Somebody may wait in an inbox: as often as for requests. */
     struct guest *other = guest_create((struct guest_options){.vcpus = 1, .with_inbox = true});
-    assert_int_equal(poller_add_inbox(poller, &other->client, other->page), 0);
+    assert_int_equal(poller_add_inbox(poller, &other->client), 0);
     assert_int_equal(sweeps_of_a_round(poller), 1);
     assert_int_equal(poller_remove_inbox(poller, &other->client), 0);
     assert_true(sweeps_of_a_round(poller) > 1);
@@ -165,7 +166,7 @@ static void request_for_another_poller_counts_on_both(void **state)
     struct poller *home = NULL;
     const struct poller_options options = {.name = "home"};
     assert_int_equal(poller_create(&options, &home), 0);
-    assert_int_equal(poller_add_inbox(home, &guest->client, guest->page), 0);
+    assert_int_equal(poller_add_inbox(home, &guest->client), 0);
     uint64_t begin = ticks_now();
     for (uint64_t i = 1; i <= REQUESTS; i++) {
         guest_ask(guest, 0, mmio_read(GUEST_MMIO));
@@ -174,6 +175,9 @@ static void request_for_another_poller_counts_on_both(void **state)
         assert_int_equal(poller_figures(home).requests, i - 1);
         assert_int_equal(poller_round(home), 1);
         assert_int_equal(poller_figures(home).requests, i);
+        assert_int_equal(guest_state(guest, 0), SLOT_PROCESSING);
+        assert_int_equal(poller_round(guest->poller), 1);
+        assert_int_equal(poller_figures(guest->poller).requests, i);
         assert_int_equal(guest_state(guest, 0), SLOT_COMPLETE);
         assert_in_range(poller_figures(home).busy_ticks, i * WORK_TICKS, ticks_now() - begin);
         guest_set_state(guest, 0, SLOT_FREE);
@@ -219,6 +223,19 @@ static void odd_state_counts_again_after_a_request(void **state)
     guest_destroy(guest);
 }
 
+/* Nobody awaits the answers of what the test pushed. */
+static void answer_all(struct guest *guest)
+{
+    struct inbox *inbox = guest->client.inbox;
+    struct inbox_cell *cell;
+    while ((cell = inbox_try_pop(inbox))) {
+        bool is_of_test = cell->entry.ticket == 0;
+        inbox_answer(cell);
+        if (is_of_test)
+            inbox_take(inbox, cell);
+    }
+}
+
 static void full_inbox_counts_once_a_request(void **state)
 {
     (void)state;
@@ -232,10 +249,11 @@ static void full_inbox_counts_once_a_request(void **state)
             assert_int_equal(poller_round(guest->poller), 0);
         assert_int_equal(guest_counter(guest, PAGE_INBOX_FULL), expected);
         assert_int_equal(poller_figures(guest->poller).requests, expected - 1); /* not taken on */
-        while (inbox_try_pop(guest->client.inbox, &entry))
-            ;
+        answer_all(guest);
         assert_int_equal(poller_round(guest->poller), 1);
-        assert_int_equal(page_settle_all(guest->page), 1);
+        answer_all(guest);
+        assert_int_equal(poller_round(guest->poller), 1);
+        assert_int_equal(guest_state(guest, 0), SLOT_COMPLETE);
     }
     guest_destroy(guest);
 }
@@ -246,22 +264,28 @@ static void round_drains_sixteen_entries_and_skips_the_dead(void **state)
 {
     (void)state;
     struct guest *guest = guest_create((struct guest_options){.vcpus = 2, .with_inbox = true});
-    /* 19 of requests that a reset settled long ago, then a live one. */
-    struct inbox_entry dead = {.ticket = 2};
-    for (uint32_t i = 0; i < 19; i++)
-        assert_true(inbox_try_push(guest->client.inbox, &dead));
+    struct inbox *inbox = guest->client.inbox;
+    /* 19 of requests that a reset settled long ago, 19 of others, then one of ours. */
+    struct inbox_entry entry = {0};
+    for (uint32_t i = 0; i < 38; i++) {
+        struct inbox_cell *cell = inbox_try_push(inbox, &entry);
+        assert_non_null(cell);
+        if (i < 19)
+            inbox_abandon(inbox, cell);
+    }
     guest_ask(guest, 1, mmio_read(GUEST_MMIO));
     poller_round(guest->poller);
-    assert_int_equal(inbox_count(guest->client.inbox), 20);
-    assert_int_equal(poller_add_inbox(guest->poller, &guest->client, guest->page), 0);
+    assert_int_equal(inbox_count(inbox), 39);
+    assert_int_equal(poller_add_inbox(guest->poller, &guest->client), 0);
     assert_int_equal(poller_round(guest->poller), 16);
-    assert_int_equal(inbox_count(guest->client.inbox), 4);
-    assert_int_equal(guest->device.calls, 0);
+    assert_int_equal(inbox_count(inbox), 4);
+    assert_int_equal(guest->device.calls, 16);
     assert_int_equal(guest_state(guest, 1), SLOT_PROCESSING);
     assert_int_equal(poller_round(guest->poller), 4);
-    assert_int_equal(guest->device.calls, 1);
+    assert_int_equal(guest->device.calls, 20);
+    assert_int_equal(poller_round(guest->poller), 1);
     assert_int_equal(guest_state(guest, 1), SLOT_COMPLETE);
-    assert_int_equal(poller_figures(guest->poller).requests, 2); /* taken on, and handled */
+    assert_int_equal(poller_figures(guest->poller).requests, 21); /* taken on, and handled */
     assert_int_equal(settled(guest, PAGE_DROPPED), 0);
     guest_destroy(guest);
 }
@@ -276,11 +300,74 @@ static void request_settled_in_its_inbox_never_reaches_the_device(void **state)
     /* The slot has its next request in flight by then: the ticket tells them apart. */
     guest_ask(guest, 0, mmio_read(GUEST_MMIO + 4));
     poller_round(guest->poller);
-    assert_int_equal(poller_add_inbox(guest->poller, &guest->client, guest->page), 0);
+    assert_int_equal(poller_add_inbox(guest->poller, &guest->client), 0);
     poller_round(guest->poller);
     assert_int_equal(guest->device.calls, 1);
     assert_int_equal(guest->device.last.offset, 4);
+    poller_round(guest->poller);
     assert_int_equal(guest_state(guest, 0), SLOT_COMPLETE);
+    guest_destroy(guest);
+}
+
+/* Settled by control, without a next request: a command of control's tells the inbox. */
+static void request_that_a_clear_settled_never_reaches_the_device(void **state)
+{
+    (void)state;
+    struct guest *guest = guest_create((struct guest_options){.vcpus = 2, .with_inbox = true});
+    guest_ask(guest, 0, mmio_read(GUEST_MMIO));
+    poller_round(guest->poller);
+    assert_int_equal(page_settle_all(guest->page), 1);
+    guest_ask(guest, 1, mmio_read(GUEST_MMIO + 4));
+    poller_round(guest->poller);
+    page_abandon_settled(guest->page); /* and no other */
+    assert_int_equal(poller_add_inbox(guest->poller, &guest->client), 0);
+    poller_round(guest->poller);
+    poller_round(guest->poller);
+    assert_int_equal(guest->device.calls, 1);
+    assert_int_equal(guest->device.last.offset, 4);
+    assert_int_equal(guest_state(guest, 1), SLOT_COMPLETE);
+    guest_destroy(guest);
+}
+
+/* The device was at it when a reset settled the slot: its answer is the next request's neither. */
+static void late_answer_of_an_inbox_changes_nothing(void **state)
+{
+    (void)state;
+    struct guest *guest = guest_create((struct guest_options){.vcpus = 1, .with_inbox = true});
+    struct inbox *inbox = guest->client.inbox;
+    guest_ask(guest, 0, mmio_read(GUEST_MMIO));
+    poller_round(guest->poller);
+    struct inbox_cell *cell = inbox_try_pop(inbox);
+    assert_int_equal(page_settle_all(guest->page), 1);
+    guest_ask(guest, 0, mmio_read(GUEST_MMIO));
+    poller_round(guest->poller);
+    guest_answer_cell(cell, 0x11);
+    poller_round(guest->poller);
+    assert_int_equal(guest_state(guest, 0), SLOT_PROCESSING);
+    guest_answer_cell(inbox_try_pop(inbox), 0x22);
+    poller_round(guest->poller);
+    assert_int_equal(guest_value(guest, 0), 0x22);
+    assert_int_equal(inbox_count(inbox), 0);
+    assert_int_equal(histogram_count(guest->latency), 1);
+    guest_destroy(guest);
+}
+
+static void client_that_goes_leaves_nothing_in_flight(void **state)
+{
+    (void)state;
+    struct guest *guest = guest_create((struct guest_options){.vcpus = 3, .with_inbox = true});
+    struct inbox *inbox = guest->client.inbox;
+    for (uint32_t i = 0; i < 2; i++)
+        guest_ask(guest, i, mmio_read(GUEST_MMIO));
+    poller_round(guest->poller);
+    guest_answer_cell(inbox_try_pop(inbox), 0x33);
+    page_forget_client(guest->page, &guest->default_client); /* another */
+    assert_int_equal(page_in_flight(guest->page), 2);
+    page_forget_client(guest->page, &guest->client);
+    assert_int_equal(page_in_flight(guest->page), 0);
+    assert_int_equal(guest_value(guest, 0), 0x33);
+    assert_int_equal(guest_value(guest, 1), 0xffffffff);
+    assert_int_equal(guest->page->asked, 0);
     guest_destroy(guest);
 }
 
@@ -354,7 +441,7 @@ static void request_to_a_vm_that_is_cleared_is_answered_at_once(void **state)
 {
     (void)state;
     struct guest *guest = guest_create((struct guest_options){.vcpus = 2, .with_inbox = true});
-    assert_int_equal(poller_add_inbox(guest->poller, &guest->client, guest->page), 0);
+    assert_int_equal(poller_add_inbox(guest->poller, &guest->client), 0);
     page_set_clearing(guest->page, true);
     assert_int_equal(guest_access(guest, mmio_read(GUEST_MMIO)), 0xffffffff);
     assert_int_equal(guest->device.calls, 0);
@@ -377,7 +464,8 @@ static void request_in_flight_when_clearing_begins_is_still_answered(void **stat
     guest_ask(guest, 0, mmio_read(GUEST_MMIO));
     poller_round(guest->poller);
     page_set_clearing(guest->page, true);
-    assert_int_equal(poller_add_inbox(guest->poller, &guest->client, guest->page), 0);
+    assert_int_equal(poller_add_inbox(guest->poller, &guest->client), 0);
+    poller_round(guest->poller);
     poller_round(guest->poller);
     assert_int_equal(guest_value(guest, 0), GUEST_ANSWER & 0xffffffff);
     guest_destroy(guest);
@@ -390,15 +478,17 @@ static void paused_page_waits_but_what_is_in_flight_is_answered(void **state)
     guest_ask(guest, 0, mmio_read(GUEST_MMIO));
     poller_round(guest->poller);
     page_pause(guest->page);
-    assert_int_equal(poller_add_inbox(guest->poller, &guest->client, guest->page), 0);
+    assert_int_equal(poller_add_inbox(guest->poller, &guest->client), 0);
     guest_ask(guest, 1, mmio_read(GUEST_MMIO));
-    assert_int_equal(poller_round(guest->poller), 1);
+    assert_int_equal(poller_round(guest->poller), 1); /* handled */
+    assert_int_equal(poller_round(guest->poller), 1); /* taken out */
     assert_int_equal(guest_state(guest, 0), SLOT_COMPLETE);
     for (int i = 0; i < 5; i++)
         assert_int_equal(poller_round(guest->poller), 0);
     assert_int_equal(guest_state(guest, 1), SLOT_PENDING);
     page_resume(guest->page);
     assert_int_equal(poller_round(guest->poller), 2); /* taken on, and handled */
+    assert_int_equal(poller_round(guest->poller), 1);
     assert_int_equal(guest_state(guest, 1), SLOT_COMPLETE);
     guest_destroy(guest);
 }
@@ -446,6 +536,9 @@ int main(void)
         cmocka_unit_test(full_inbox_counts_once_a_request),
         cmocka_unit_test(round_drains_sixteen_entries_and_skips_the_dead),
         cmocka_unit_test(request_settled_in_its_inbox_never_reaches_the_device),
+        cmocka_unit_test(request_that_a_clear_settled_never_reaches_the_device),
+        cmocka_unit_test(late_answer_of_an_inbox_changes_nothing),
+        cmocka_unit_test(client_that_goes_leaves_nothing_in_flight),
         cmocka_unit_test(device_hears_of_completion_once_it_is_visible),
         cmocka_unit_test(device_that_failed_too_often_is_asked_no_more),
         cmocka_unit_test(device_without_a_limit_is_asked_for_ever),

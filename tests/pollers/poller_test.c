@@ -338,7 +338,7 @@ static void client_on_another_poller_answers_through_its_inbox(void **state)
                                            .idle = POLLER_IDLE_YIELD};
     struct poller *home = NULL;
     assert_int_equal(poller_create(&options, &home), 0);
-    assert_int_equal(poller_add_inbox(home, &guest->client, guest->page), 0);
+    assert_int_equal(poller_add_inbox(home, &guest->client), 0);
     start_thread(guest);
     assert_int_equal(poller_start(home), 0);
     for (uint32_t i = 0; i < 8000; i++) {

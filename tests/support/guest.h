@@ -95,8 +95,8 @@ static inline struct guest *guest_create(struct guest_options options)
     guest_client_init(&guest->default_client, &guest->default_device, guest->latency);
     guest->default_client.is_default = true;
     if (options.with_inbox) {
-        guest->inbox_memory = aligned_alloc(INBOX_ALIGN_BYTES, inbox_size_bytes(64));
-        guest->client.inbox = inbox_init(guest->inbox_memory, 64);
+        guest->inbox_memory = aligned_alloc(INBOX_ALIGN_BYTES, sizeof(struct inbox));
+        guest->client.inbox = inbox_init(guest->inbox_memory);
     }
     const struct router_range ranges[] = {
         {GUEST_MMIO, GUEST_MMIO + 0xfff, &guest->client, REQUEST_MMIO, 0, 0},
@@ -159,11 +159,21 @@ static inline uint64_t guest_value(struct guest *guest, uint32_t slot_index)
     return __atomic_load_n(&guest->slots[slot_index].reqs.mmio_request.value, __ATOMIC_RELAXED);
 }
 
-/* Asks, runs one round, expects COMPLETE, takes the value and frees the slot. */
+/* What a client on another poller does with a cell that it popped. */
+static inline void guest_answer_cell(struct inbox_cell *cell, uint64_t value)
+{
+    cell->entry.request.value = value;
+    inbox_answer(cell);
+}
+
+/* Asks, runs one round (and, where the client has an inbox that this poller drains, the next one, which
+ * takes the answer out), expects COMPLETE, takes the value and frees the slot. */
 static inline uint64_t guest_access(struct guest *guest, struct guest_access access)
 {
     guest_ask(guest, 0, access);
     poller_round(guest->poller);
+    if (guest->page->asked)
+        poller_round(guest->poller);
     assert_int_equal(guest_state(guest, 0), SLOT_COMPLETE);
     uint64_t value = guest_value(guest, 0);
     guest_set_state(guest, 0, SLOT_FREE);

@@ -42,14 +42,15 @@ struct handoff_inbox : rl::test_suite<handoff_inbox, 3> {
         if (index == 0) {
             vm.ask(1);
             RL_ASSERT(vm.wait_for_answer() == expected_answer(1));
-        } else if (index == 1)
+        } else if (index == 1) {
             vm.sweep(1);
-        else
+            vm.take();
+        } else
             vm.drain(1);
     }
 };
 
-/* One request is in flight; its client and a clear come to settle it at once, and the next one is
+/* One request is in flight; its answer and a clear come to settle it at once, and the next one is
  * taken on as soon as one of them lets it. The clear may meet that one, too. */
 struct handoff_next : rl::test_suite<handoff_next, 4> {
     struct machine vm;
@@ -137,8 +138,8 @@ struct handoff_ticket : rl::test_suite<handoff_ticket, 3> {
     }
 };
 
-/* Detach: the sweeping poller abandons what is in flight while the client may be settling it;
- * control unmaps the page once nothing is in flight. */
+/* Detach: the sweeping poller abandons what is in flight while somebody outside may be settling it, and
+ * its client may be at it; control unmaps the page once nothing is in flight. */
 struct handoff_detach : rl::test_suite<handoff_detach, 3> {
     struct machine vm;
     shim::atomic<uint32_t> is_closed;
@@ -152,12 +153,17 @@ struct handoff_detach : rl::test_suite<handoff_detach, 3> {
 
     void thread(unsigned index)
     {
+        uint64_t ticket = 1u << SLOT_PHASE_BITS | SLOT_PHASE_IN_FLIGHT;
         if (index == 0) {
             vm.sweep(1);
             page_close(&vm.page);
             shim::store(&is_closed, 1, rl::mo_release);
         } else if (index == 1) {
-            vm.drain(1);
+            while (shim::load(&is_closed, rl::mo_relaxed) == 0) {
+                if (inbox_drain(&vm.home, &vm.client) == 0)
+                    rl::yield(1, $);
+                page_settle(&vm.page, 0, ticket, expected_answer(1));
+            }
         } else {
             while (shim::load(&is_closed, rl::mo_acquire) == 0)
                 rl::yield(1, $);
@@ -168,8 +174,8 @@ struct handoff_detach : rl::test_suite<handoff_detach, 3> {
     }
 };
 
-/* The client lives elsewhere, and the requester sleeps. As long as it was not told, the sweeping poller
- * sees that it must not wait. */
+/* Somebody else than the sweeping poller settles, and the requester sleeps. As long as it was not told,
+ * the sweeping poller sees that it must not wait. */
 struct handoff_notified : rl::test_suite<handoff_notified, 3> {
     struct machine vm;
 
@@ -189,8 +195,10 @@ struct handoff_notified : rl::test_suite<handoff_notified, 3> {
                 RL_ASSERT(page_in_flight(&vm.page) || page_notify_is_due(&vm.page.notify));
                 rl::yield(1, $);
             }
-        } else
-            vm.drain(1);
+        } else {
+            uint64_t ticket = 1u << SLOT_PHASE_BITS | SLOT_PHASE_IN_FLIGHT;
+            RL_ASSERT(page_settle(&vm.page, 0, ticket, expected_answer(1)));
+        }
     }
 };
 

@@ -20,13 +20,16 @@ namespace
 
 #include "clients/external.h"
 #include "clients/inbox.h"
+#include "pollers/device_call.h"
+#include "pollers/inbox_drain.h"
+#include "pollers/inbox_serve.h"
+#include "pollers/notify_ring.h"
 #include "pollers/page_look.h"
 #include "pollers/page_settle.h"
-#include "pollers/process_serve.h"
 #include "pollers/pci_ports.h"
-#include "pollers/notify_ring.h"
 #include "pollers/poller_internal.h"
 #include "pollers/poller_wait.h"
+#include "pollers/process_serve.h"
 #include "pollers/ticks.h"
 
 static bool poller_is_gone_here(const struct poller *)
@@ -51,6 +54,7 @@ void page_notify(struct page *page, uint32_t)
 #include "copied/page_notify.c.inc"
 
 /* Whole files without their includes, and of poller.c poller_call. */
+#include "copied/inbox_serve.c.inc"
 #include "copied/page.c.inc"
 #include "copied/poller.c.inc"
 #include "copied/poller_loop.c.inc"
@@ -106,19 +110,15 @@ struct machine {
         build_poller(&sweeper);
         build_poller(&home);
         home.inbox_count = 1;
-        home.inboxes[0].client = &client;
-        home.inboxes[0].page = &page;
+        home.inboxes[0] = &client;
     }
 
     static void build_inbox(struct inbox *inbox)
     {
-        atomic_init(&inbox->pushed, 0);
-        atomic_init(&inbox->popped, 0);
-        inbox->popped_seen = 0;
-        for (uint32_t i = 0; i < INBOX_CELLS; i++)
-            atomic_init(&inbox->cells[i].turn, i);
-        inbox->producer_mask = INBOX_CELLS - 1;
-        inbox->consumer_mask = INBOX_CELLS - 1;
+        inbox->awaited = 0;
+        inbox->pushed = inbox->popped = 0;
+        for (uint32_t i = 0; i < INBOX_CAPACITY; i++)
+            atomic_init(&inbox->cells[i].state, INBOX_ANSWERED);
     }
 
     static void build_poller(struct poller *poller)
@@ -170,17 +170,26 @@ struct machine {
     void sweep(unsigned count)
     {
         for (unsigned taken = 0; taken < count;) {
+            unsigned answers = page_take_answers(&page);
             unsigned work = has_calls(&page) ? take_calls(&sweeper, &page) : 0;
             taken += work;
-            if (work == 0)
+            if (work + answers == 0)
                 rl::yield(1, $);
         }
+    }
+
+    /* Until what is in an inbox is answered, or abandoned. */
+    void take()
+    {
+        while (page.asked != 0u)
+            if (page_take_answers(&page) == 0)
+                rl::yield(1, $);
     }
 
     void drain(unsigned count)
     {
         for (unsigned popped = 0; popped < count;) {
-            unsigned work = drain_inbox(&home, &home.inboxes[0]);
+            unsigned work = inbox_drain(&home, &client);
             popped += work;
             if (work == 0)
                 rl::yield(1, $);

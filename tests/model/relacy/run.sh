@@ -21,7 +21,8 @@ END
 # What is compiled as it is, but for its types (see shim/relacy_c.h).
 headers=(clients/request.h clients/inbox.h pollers/slot.h pollers/slot_record.h pollers/check.h
          pollers/memory.h pollers/page.h pollers/page_notify.h pollers/page_look.h pollers/page_settle.h
-         pollers/pci_ports.h pollers/poller.h pollers/poller_internal.h)
+         pollers/pci_ports.h pollers/poller.h pollers/poller_internal.h pollers/device_call.h
+         pollers/inbox_serve.h pollers/inbox_drain.h)
 
 # Atomic types, and plain memory that is handed over: the same lines, other types. Without what control
 # alone looks at in a page, word by word.
@@ -29,12 +30,13 @@ translate() {
     sed -e '/^static inline enum slots_look slots_look/,/^}/d' \
         -e 's/_Atomic(\([^()]*\))/shim::atomic<\1>/' \
         -e 's/_Atomic \([a-z0-9_]*\)/shim::atomic<\1>/' \
+        -e 's/request \*request = &\(.*\)->entry.request;/request *request = \&\1->entry.written().request;/' \
+        -e 's/^#define INBOX_CAPACITY .*/#define INBOX_CAPACITY 2u/' \
         -e 's/shim::atomic<uint64_t> \(counters\|settled\)\[/uint64_t \1[/' \
         -e 's/shim::atomic<uint64_t> \(sweeps\|busy_ticks\|requests\|waits\|told\);/uint64_t \1;/' \
-        -e '/^struct \(slot_record\|inbox\|inbox_cell\|poller_command\) {/,/^};/{
+        -e '/^struct \(slot_record\|inbox_cell\|poller_command\) {/,/^};/{
                 s/^    \(uint8_t\|uint32_t\|bool\) \([a-z_]*\);/    shim::plain<\1> \2;/
                 s/struct inbox_entry entry;/shim::plain<struct inbox_entry> entry;/
-                s/struct inbox_cell cells\[\];/struct inbox_cell cells[INBOX_CELLS];/
                 s/void (\*function)(void \*context);/shim::plain<void (*)(void *)> function;/
                 s/void \*context;/shim::plain<void *> context;/
             }'
@@ -55,7 +57,7 @@ copy_production() {
     for file in "${headers[@]}"; do
         { printf '#line 1 "%s"\n' "$file"; translate <"$tree/$file"; } >"$copied/$file"
     done
-    for file in pollers/page.c pollers/poller_loop.c; do
+    for file in pollers/page.c pollers/inbox_serve.c pollers/poller_loop.c; do
         { printf '#line 1 "%s"\n' "$file"; sed 's/^#include.*//' "$tree/$file"; } \
             >"$copied/${file##*/}.inc"
     done
@@ -79,7 +81,9 @@ list_orders() {
     local orders='memory_order_(acquire|release|acq_rel|seq_cst)'
     orders="$orders|__ATOMIC_(ACQUIRE|RELEASE|ACQ_REL|SEQ_CST)"
     for file in clients/inbox.h pollers/slot.h pollers/slot_record.h pollers/page.h \
-                pollers/page_notify.h pollers/page_settle.h page_notify.c.inc page.c.inc poller_loop.c.inc poller.c.inc publish.inc; do
+                pollers/page_notify.h pollers/page_settle.h pollers/inbox_serve.h \
+                pollers/inbox_drain.h pollers/device_call.h page_notify.c.inc page.c.inc \
+                inbox_serve.c.inc poller_loop.c.inc poller.c.inc publish.inc; do
         awk -v orders="$orders" '
             /^#line/ { line = $2 - 1; file = $3; gsub(/"/, "", file); next }
             { line++ }
@@ -91,7 +95,7 @@ list_orders() {
 
 compile_one() {
     g++ -std=gnu++20 -O1 -w -fno-strict-aliasing -fmacro-prefix-map="$build/gate/"= \
-        -DINBOX_CELLS=2 -I"$copied" -I"$build" -I"$here/shim" -I"$build/gate" \
+        -I"$copied" -I"$build" -I"$here/shim" -I"$build/gate" \
         -c "$here/$1.cpp" -o "$build/$1.o" || touch "$build/failed.$1"
 }
 

@@ -53,6 +53,7 @@ static void request_read_once_it_is_pending(struct world *world)
     /* Whatever stands there now, it is not what was asked. */
     world_fill(vm, 0, world_read(REQUEST_PORTIO, 0, 1));
     poller_round(world->pollers[1].poller);
+    poller_round(world->pollers[0].poller);
     assert_int_equal(device.last.type, REQUEST_MMIO);
     assert_int_equal(device.last.offset, 8);
     assert_int_equal(device.last.value, 0x12345678);
@@ -113,6 +114,7 @@ static void late_complete_after_reset(struct world *world)
     world_set_state(vm, 0, SLOT_FREE); /* the hypervisor's reset */
     struct acrn_io_request before = vm->source.slots[0];
     poller_round(world->pollers[1].poller);
+    poller_round(world->pollers[0].poller);
     assert_memory_equal(&vm->source.slots[0], &before, sizeof(before));
     assert_int_equal(world_settled(vm, PAGE_DROPPED), 1);
 }

@@ -112,7 +112,7 @@ static void all_that_a_poller_touches_is_looked_at(void **state)
                                   f.world.pollers[1].notifier_port,
                                   &f.there->client,
                                   f.there->latency,
-                                  (char *)f.there->client.inbox + inbox_size_bytes(64) - 1,
+                                  (char *)f.there->client.inbox + sizeof(struct inbox) - 1,
                                   f.there->client.device};
     for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
         assert_true(was_seen(others[i]));

@@ -105,6 +105,17 @@ template <typename T> struct plain {
         store(stored);
         return *this;
     }
+    /* A part of it, to be read at once. */
+    const T *seen() const
+    {
+        (void)guard($).load();
+        return &value;
+    }
+    T &written()
+    {
+        guard($).store(1);
+        return value;
+    }
 };
 
 /* Where the production code stands, for the history of a failure. */
@@ -183,6 +194,7 @@ inline uint64_t fetch_add(uint64_t *figure, uint64_t amount, rl::memory_order)
 #define memory_order_relaxed rl::mo_relaxed
 #define memory_order_acquire shim::at(rl::mo_acquire, __FILE__, __LINE__)
 #define memory_order_release shim::at(rl::mo_release, __FILE__, __LINE__)
+#define memory_order_acq_rel shim::at(rl::mo_acq_rel, __FILE__, __LINE__)
 
 #define atomic_load_explicit                    shim::load
 #define atomic_store_explicit                   shim::store

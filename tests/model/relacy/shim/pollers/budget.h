@@ -32,7 +32,7 @@ static inline void page_charge_budgets(struct page *, uint64_t, uint32_t)
 {
 }
 
-static inline bool inbox_ask_budget(struct page *, struct client *, uint32_t *)
+static inline bool inbox_ask_budget(struct client *, uint32_t *)
 {
     return false;
 }
