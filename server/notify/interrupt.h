@@ -47,8 +47,8 @@ int interrupt_close(struct vm_client *client);
 /* Every few milliseconds: devices with typed bytes, or with a clock that may interrupt. */
 void interrupts_tend(const struct topology *topology);
 
-/* For vm_hsm.c: the driver's VM that those of vm go to from now on, all its lines low; NULL: none, and it is
- * not touched any more. */
+/* For vm_hsm.c: the driver's VM that those of vm go to from now on, told each line as it is; NULL: none, and
+ * it is not touched any more. */
 void interrupts_give(struct vm *vm, struct hsm *hsm);
 
 /* For display. */

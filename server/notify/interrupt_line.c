@@ -95,10 +95,9 @@ void interrupt_line_give(struct interrupt *interrupt, struct hsm *hsm)
 {
     pthread_mutex_lock(&interrupt->lock);
     interrupt->hsm = hsm;
-    uint64_t changes = interrupt_line_changes(interrupt);
-    interrupt->told = changes & ~UINT64_C(1);
+    interrupt->told = interrupt_line_changes(interrupt);
     if (hsm && interrupt->route.kind != CONFIG_CLIENT_INTERRUPT_MESSAGE)
-        pass_changes(interrupt, changes);
+        set_line(interrupt, interrupt->told & 1);
     pthread_mutex_unlock(&interrupt->lock);
 }
 

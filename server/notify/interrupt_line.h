@@ -85,7 +85,8 @@ enum interrupt_line_tended {
 };
 enum interrupt_line_tended interrupt_line_tend(struct interrupt *interrupt);
 
-/* The driver's VM from now on, or NULL; its line is low there, and raised if it is high. */
+/* The driver's VM from now on, or NULL. It is told the line as it is: what an earlier server left raised there
+ * is lowered. */
 void interrupt_line_give(struct interrupt *interrupt, struct hsm *hsm);
 /* It is not raised any more: low at the driver. */
 void interrupt_line_lower(struct interrupt *interrupt);
