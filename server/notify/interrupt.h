@@ -15,7 +15,7 @@
  *                        guest's EOI, and raised again at once
  *                        if the device still asks; lowered
  *                        without an EOI if it has asked no more
- *                        for 10 ms
+ *                        for 50 ms
  *              message   each rise writes an irqfd               ioctl INJECT_MSI at each rise
  *
  *          An edge is never lost: where the line fell and rose again before the driver was told, it is lowered

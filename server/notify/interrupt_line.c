@@ -125,7 +125,7 @@ static void pass_level(void *context, uint32_t unused)
             write(interrupt->descriptor, &one, sizeof(one)) < 0 && errno == EINTR;
         note_failure(interrupt, interrupt->is_jammed ? -EINTR : 0);
         interrupt->asserted = rise;
-        interrupt->is_asserted = true;
+        interrupt->was_written = true;
     }
     pthread_mutex_unlock(&interrupt->lock);
 }
@@ -138,7 +138,6 @@ bool interrupt_line_resample(struct interrupt *interrupt)
     if (preadv2(interrupt->resample, &piece, 1, -1, RWF_NOWAIT) < 0)
         return false;
     pthread_mutex_lock(&interrupt->lock);
-    interrupt->is_asserted = false;
     interrupt->asserted = 0; /* this rise may be written again */
     bool is_high = interrupt_line_changes(interrupt) & 1;
     pthread_mutex_unlock(&interrupt->lock);
@@ -150,12 +149,15 @@ enum interrupt_line_tended interrupt_line_tend(struct interrupt *interrupt)
     enum interrupt_line_tended tended = INTERRUPT_LINE_AS_IT_SHOULD;
     pthread_mutex_lock(&interrupt->lock);
     uint64_t changes = interrupt_line_changes(interrupt);
-    bool is_steady = changes == interrupt->changes_tended, is_high = changes & 1;
-    if (is_steady && is_high && interrupt->asserted != interrupt_line_rises(changes))
+    bool is_high = changes & 1;
+    interrupt->quiet_looks = changes == interrupt->changes_tended ? interrupt->quiet_looks + 1 : 0;
+    if (is_high && interrupt->quiet_looks > 0 &&
+        interrupt->asserted != interrupt_line_rises(changes))
         tended = INTERRUPT_LINE_IS_LOW;
-    if (is_steady && !is_high && interrupt->is_asserted) {
+    if (!is_high && interrupt->quiet_looks >= INTERRUPT_LINE_QUIET_LOOKS &&
+        interrupt->was_written) {
         tended = INTERRUPT_LINE_IS_HIGH;
-        interrupt->is_asserted = false;
+        interrupt->was_written = false;
     }
     interrupt->changes_tended = changes;
     pthread_mutex_unlock(&interrupt->lock);

@@ -37,6 +37,7 @@ struct interrupt {
     struct event_watch *watch; /* of it; NULL: interrupts_tend looks */
     uint32_t resamples;        /* since the last interrupts_tend */
     uint64_t changes_tended;   /* as of the last interrupts_tend */
+    uint32_t quiet_looks;      /* of interrupts_tend, that found no change */
     size_t input_space;        /* of the device's input, when nothing was typed */
     _Atomic uint64_t changes;  /* of the line; odd: it is high */
     _Atomic uint64_t failures; /* see interrupt_figures */
@@ -46,7 +47,7 @@ struct interrupt {
     struct hsm *hsm;           /* NULL: none */
     uint64_t told;             /* changes that the driver knows of */
     uint64_t asserted; /* a level's rise that was written since the last EOI, or the last before */
-    bool is_asserted;  /* the requester's line is high, as far as we know */
+    bool was_written;          /* it may be high at the requester: no EOI proves that it came after */
     bool is_jammed;    /* its eventfd blocked: it is written no more */
 };
 
@@ -75,13 +76,15 @@ void (*interrupt_line_pass(const struct interrupt *interrupt))(void *interrupt, 
  * again. False, too, if it was not. Makes no call that the requester could block. */
 bool interrupt_line_resample(struct interrupt *interrupt);
 
-/* Control, every few milliseconds: a level that has not changed since the last time, and is other at the
- * requester. That its device asks no more before the interrupt was taken is rare, and lowering a line
- * without an EOI costs the requester a new binding: so much time is left to the EOI. */
+/* Control, every few milliseconds: what is to be done for a level that has not changed since the last time.
+ * KVM raises later than its eventfd is written, so the word of an EOI may be older than what was written
+ * before it came: a line that was used, and then is not for INTERRUPT_LINE_QUIET_LOOKS, is lowered for
+ * certain. That costs the requester a new binding, and so is not done for each fall. */
+#define INTERRUPT_LINE_QUIET_LOOKS 5u
 enum interrupt_line_tended {
     INTERRUPT_LINE_AS_IT_SHOULD,
     INTERRUPT_LINE_IS_LOW,  /* the poller is to push again */
-    INTERRUPT_LINE_IS_HIGH, /* it is to be lowered */
+    INTERRUPT_LINE_IS_HIGH, /* or may be: it is to be lowered */
 };
 enum interrupt_line_tended interrupt_line_tend(struct interrupt *interrupt);
 
