@@ -8,8 +8,8 @@
  * its own would make a third; rtt measures that way.)
  *
  * The limit is a word that goes to the other CPU and comes back, in one cache line or in one for each
- * direction. Beside it the same request where the device lives on the sweeping poller: all but the hop;
- * the hop is what is added to that.
+ * direction. Beside it the same request where the device lives on the sweeping poller, while the other
+ * one looks into its empty inbox: all but the hop; the hop is what is added to that.
  */
 #include "bench/bare.h"
 #include "bench/bench.h"
@@ -64,15 +64,17 @@ struct hop {
     struct page_source source;
     struct page *page;
     struct poller *sweeping, *other;
-    struct router *router;
     struct device device;
-    struct client client;
-    struct inbox *inbox;
-    struct histogram *recorded; /* by whichever poller the device is on */
+    struct client near, far; /* on the sweeping poller, and on the other one */
+    struct router *to_near, *to_far;
+    struct histogram *recorded;
     struct partner *partner;
     struct poller_command stop_command;
     uint32_t vcpus;
+    char
+        apart[128]; /* the sweeping poller writes what follows, the other reads what comes before */
     uint64_t random;
+    char apart_too[128];
 };
 
 /* Both on one CPU: let the other go on. */
@@ -199,13 +201,10 @@ static int run_block(void *context, uint32_t way, uint64_t *samples, uint32_t co
 {
     struct hop *hop = context;
     hop->way = (enum way)way;
-    hop->client.inbox = way == WAY_OURS ? hop->inbox : NULL;
+    atomic_store_explicit(&hop->page->router, way == WAY_OURS ? hop->to_far : hop->to_near,
+                          memory_order_release);
     atomic_store_explicit(&hop->there.word, 0, memory_order_relaxed);
     atomic_store_explicit(&hop->back.word, 0, memory_order_relaxed);
-    if (way == WAY_SAME_POLLER) {
-        access_slots(hop, samples, count);
-        return 0;
-    }
     partner_run(hop->partner, serve, hop);
     switch (hop->way) {
     case WAY_ONE_LINE:
@@ -231,33 +230,34 @@ static int run_block(void *context, uint32_t way, uint64_t *samples, uint32_t co
 
 /* ---- set-up ------------------------------------------------------------------------------ */
 
-static int build_client(struct hop *hop, uint32_t device_cpu)
+static int build_clients(struct hop *hop, uint32_t device_cpu)
 {
     int node = memory_node_of_cpu(device_cpu);
     void *inbox = memory_allocate(sizeof(struct inbox), node);
     hop->recorded = memory_allocate(sizeof(*hop->recorded), node);
-    if (inbox)
-        hop->inbox = inbox_init(inbox);
     hop->device.ops = &echo_ops;
-    hop->client.device = &hop->device;
-    hop->client.latency = hop->recorded;
-    return hop->inbox && hop->recorded ? 0 : -ENOMEM;
+    hop->near = (struct client){.device = &hop->device, .latency = hop->recorded};
+    hop->far = hop->near;
+    if (!inbox || !hop->recorded)
+        return -ENOMEM;
+    hop->far.inbox = inbox_init(inbox);
+    const struct router_range near = {RANGE_FIRST, RANGE_LAST, &hop->near, REQUEST_MMIO, 0, 0};
+    const struct router_range far = {RANGE_FIRST, RANGE_LAST, &hop->far, REQUEST_MMIO, 0, 0};
+    int result = router_create(&near, 1, node, &hop->to_near, NULL);
+    return result < 0 ? result : router_create(&far, 1, node, &hop->to_far, NULL);
 }
 
 static int set_up(struct hop *hop, const struct bench_options *options)
 {
     char reason[SOURCE_REASON_BYTES];
     int node = memory_node_of_cpu(options->requester_cpu);
-    const struct router_range range = {RANGE_FIRST, RANGE_LAST, &hop->client, REQUEST_MMIO, 0, 0};
     /* The requester looks only between two rounds, so a round is to be one sweep: with SPIN it would
      * be several. No round here idles. */
     const struct poller_options sweeping = {
         .name = "sweeping", .cpu = options->requester_cpu, .idle = POLLER_IDLE_PAUSE};
     const struct poller_options other = {.name = "other", .cpu = options->poller_cpu};
     hop->page = memory_allocate(sizeof(*hop->page), node);
-    int result = hop->page ? build_client(hop, options->poller_cpu) : -ENOMEM;
-    if (result == 0)
-        result = router_create(&range, 1, node, &hop->router, NULL);
+    int result = hop->page ? build_clients(hop, options->poller_cpu) : -ENOMEM;
     if (result == 0)
         result = page_source_open(&hop->source, &source_memfd, NULL, NULL, reason);
     if (result == 0)
@@ -265,12 +265,12 @@ static int set_up(struct hop *hop, const struct bench_options *options)
     if (result == 0)
         result = poller_create(&other, &hop->other);
     if (result == 0)
-        result = page_init(hop->page, SLOT_COUNT, hop->router, NULL);
+        result = page_init(hop->page, SLOT_COUNT, hop->to_near, NULL);
     if (result < 0)
         return result;
     page_open(hop->page, hop->source.slots);
     poller_add_page(hop->sweeping, hop->page);
-    poller_add_inbox(hop->other, &hop->client);
+    poller_add_inbox(hop->other, &hop->far);
     hop->stop_command =
         (struct poller_command){.function = echo_stop_poller, .context = hop->other};
     ticks_per_second();
@@ -283,10 +283,11 @@ static void tear_down(struct hop *hop)
     partner_destroy(hop->partner);
     poller_destroy(hop->sweeping);
     poller_destroy(hop->other);
-    router_destroy(hop->router);
+    router_destroy(hop->to_near);
+    router_destroy(hop->to_far);
     page_source_close(&hop->source);
-    if (hop->inbox)
-        memory_free(hop->inbox, sizeof(struct inbox));
+    if (hop->far.inbox)
+        memory_free(hop->far.inbox, sizeof(struct inbox));
     if (hop->recorded)
         memory_free(hop->recorded, sizeof(*hop->recorded));
     if (hop->page)
