@@ -7,9 +7,9 @@
  *
  *          one round (poller_loop.c): sweep every open page, a few times over if nothing is there: a
  *          PENDING slot is copied, checked, routed, claimed, and handled here or pushed into its
- *          client's inbox or channel, and what came back is completed; then answer what lies in the
- *          inboxes of the clients that live here; now and then drain the channels of other processes,
- *          complete what is past its deadline, and run a command, if there is one.
+ *          client's inbox or channel, and what came back out of an inbox is completed; then answer
+ *          what lies in the inboxes of the clients that live here, drain the channels of other
+ *          processes, complete what is past its deadline, and run a command, if there is one.
  *
  * Threads: everything below is control's; the loop is the poller's. Between poller_start and
  *          poller_stop control changes a poller's state only through poller_call.

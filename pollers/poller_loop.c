@@ -2,7 +2,7 @@
 /*
  * The hot path. A request's way through this file, top to bottom:
  *
- *   sweep_page -> dispatch -> request_check -> (pci_ports) -> router_find -> slot_claim
+ *   take_calls -> dispatch -> request_check -> (pci_ports) -> router_find -> slot_claim
  *       -> handle_here: the device, page_answer
  *       or hand_over: the client's inbox -> inbox_drain, on its poller: the device
  *                         -> page_take_answers, on this one again: page_settle

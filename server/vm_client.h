@@ -77,7 +77,8 @@ struct vm_client {
 };
 
 /* -EEXIST: the name is taken, or it is a second default client. -EINVAL: no name, too long a name,
- * or not exactly one that answers; a client that is neither default nor has a handler is refused.
+ * or not exactly one that answers; a client that is neither default nor has a handler is refused; a
+ * device with `completed` on another poller than the VM's.
  * -ENOSPC: VM_CLIENTS_MAX. */
 int vm_client_create(struct vm *vm, const struct vm_client_options *options,
                      struct vm_client **client);

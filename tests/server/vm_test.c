@@ -256,6 +256,38 @@ static void requester_of_a_stuck_poller_is_refused_until_it_is_well(void **state
     world_destroy(&world);
 }
 
+/* ---- devices that hear when their answer is out ------------------------------------------ */
+
+static int hearing_handle(struct device *device, struct request *request)
+{
+    (void)device;
+    (void)request;
+    return 0;
+}
+
+static void hear(struct device *device, const struct request *request)
+{
+    (void)device;
+    (void)request;
+}
+
+/* Nobody would tell it on another poller. */
+static void device_that_hears_lives_where_its_vm_is_swept(void **state)
+{
+    (void)state;
+    static const struct device_ops ops = {
+        .name = "hears", .handle = hearing_handle, .completed = hear};
+    struct device device = {.ops = &ops};
+    struct world world;
+    world_create(&world, 2);
+    struct vm *vm = world_vm(&world, "vm", 1);
+    struct vm_client *client = NULL;
+    struct vm_client_options options = {.name = "ear", .poller_index = 1, .device = &device};
+    assert_int_equal(vm_client_create(vm, &options, &client), -EINVAL);
+    assert_null(client);
+    world_destroy(&world);
+}
+
 /* ---- devices at power-on ----------------------------------------------------------------- */
 
 struct reset_device {
@@ -321,6 +353,7 @@ int main(void)
         cmocka_unit_test(page_goes_while_a_device_of_another_poller_hangs),
         cmocka_unit_test(page_stays_while_its_own_poller_hangs),
         cmocka_unit_test(requester_of_a_stuck_poller_is_refused_until_it_is_well),
+        cmocka_unit_test(device_that_hears_lives_where_its_vm_is_swept),
         cmocka_unit_test(requester_finds_devices_at_power_on_wherever_they_live),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
