@@ -20,6 +20,7 @@ struct budget;
 struct external;
 struct histogram;
 struct inbox;
+struct late;
 struct process_port;
 
 struct client {
@@ -29,10 +30,11 @@ struct client {
     struct process_port *process; /* NULL: its device is in our own process */
     struct budget *budget;        /* of the sweeping poller; NULL: any, or it has an inbox */
     uint64_t deadline_ticks;      /* of a request in its inbox; 0: none */
+    struct late *late_answers;    /* what a read gets past it; NULL: all-ones */
     struct histogram *latency;    /* ticks from claim to completion; its count: accesses */
     bool is_default;              /* takes what no range matches; kernel_handled stays 0 */
     struct budget *inbox_budget;  /* of the poller it lives on; NULL: any, or it has no inbox */
-    _Atomic uint64_t late;        /* deadlines of its inbox missed: completed with all-ones */
+    _Atomic uint64_t late;        /* deadlines of its inbox missed: completed as late_answers says */
     _Atomic uint64_t errors;      /* handle() failed: answered with all-ones */
     uint64_t broken_after;        /* that many errors, and the device is asked no more; 0: never */
     _Atomic bool is_broken;       /* its requests are answered with all-ones at once */

@@ -22,20 +22,17 @@
 
 #include "clients/channel.h"
 #include "clients/device.h"
+#include "clients/late.h"
 
-#define PROCESS_SLOTS      16u
-#define PROCESS_LAST_CELLS 64u /* a power of two */
+#define PROCESS_SLOTS 16u
 
 struct notifier_port;
 
 enum process_state { PROCESS_ABSENT = 1, PROCESS_SERVING, PROCESS_AWAITED, PROCESS_QUARANTINED };
 
-/* What a read gets that is not answered in time. */
-enum process_late { PROCESS_LATE_ONES, PROCESS_LATE_LAST, PROCESS_LATE_VALUE };
-
 struct process_policy {
     uint64_t deadline_ticks; /* from the poller's first look; 0: none */
-    enum process_late late;
+    enum late_kind late;
     uint64_t late_value;
     uint64_t quarantine_after; /* missed deadlines; 0: never */
     bool reissues; /* what a dead incarnation had taken is asked again of the next one */
@@ -100,13 +97,6 @@ struct process_hold {
     struct request request;
 };
 
-/* The last answer to a read of that address, for PROCESS_LATE_LAST. */
-struct process_last {
-    uint64_t address, value;
-    uint32_t size_bytes; /* 0: none */
-    uint32_t type;
-};
-
 struct process_port {
     struct channel *channel; /* NULL: nobody serves */
     struct process_policy policy;
@@ -126,7 +116,7 @@ struct process_port {
     uint32_t adopted_taken;    /* how much of its channel that one had taken; 0: nobody knows */
     uint32_t from_epoch;       /* the same of the one that serves */
     uint64_t grace_until;      /* ticks; until then requests wait for it, whatever their deadline */
-    struct process_last last[PROCESS_LAST_CELLS];
+    struct late_cell last[LATE_CELLS]; /* for policy.late */
 
     /* Relaxed, all: figures, and nobody orders anything by the state. */
     _Alignas(64) _Atomic uint32_t state;

@@ -49,6 +49,8 @@
 #define CONFIG_WORD_BYTES_MAX   1024
 #define CONFIG_USER_BYTES_MAX   64
 #define CONFIG_RESTARTS_MAX     32
+#define CONFIG_DEADLINE_NS_MIN  50000
+#define CONFIG_DEADLINE_NS_MAX  50000000
 #define CONFIG_BUDGET_MAX       1000000 /* requests of a period */
 
 /* Where a value stands in the file, both from 1; line 0: not in the file (a default). */
@@ -272,12 +274,19 @@ struct config_start {
     struct config_mark cpu_mark;
 };
 
+/* What a read gets that is not answered in time. */
+enum config_late { CONFIG_LATE_ONES, CONFIG_LATE_LAST, CONFIG_LATE_VALUE };
+
 struct config_client {
     const char *name;
     uint32_t vm;           /* index into vms */
     uint32_t poller;       /* index into pollers; default: the VM's */
     struct config_client_interrupt interrupt;
     uint64_t broken_after; /* errors, then it is asked no more; 0, the default: never */
+    /* On a poller of its own: what a request has, 50 us..50 ms, 0: any time; default 10 ms. */
+    uint64_t deadline_ns;
+    enum config_late late;
+    uint64_t late_value;
     uint32_t device;       /* index into the device kinds given to config_load */
     const struct config_value *values; /* [option_count of the kind] */
     const struct config_range *ranges; /* [range_count] */

@@ -186,6 +186,22 @@ static int vms_build(struct load *load, const struct schema_value *section,
     return 0;
 }
 
+static void check_deadline(struct load *load, const struct schema_value *values,
+                           const struct config_client *client)
+{
+    static const uint32_t keys[] = {CLIENT_DEADLINE, CLIENT_LATE, CLIENT_LATE_VALUE};
+    bool is_process = client->device != LOAD_NO_INDEX &&
+                      strcmp(load->kinds[client->device].name, CONFIG_PROCESS_KIND) == 0;
+    for (size_t i = 0; is_process && i < sizeof(keys) / sizeof(keys[0]); i++)
+        if (values[keys[i]].node)
+            problems_add(&load->problems, values[keys[i]].mark,
+                         "a process has its deadline by its device's options; expected options: "
+                         "{deadline_us: ..., late: ..., late_value: ...}");
+    if (client->deadline_ns > 0 && client->deadline_ns < CONFIG_DEADLINE_NS_MIN)
+        problems_add(&load->problems, values[CLIENT_DEADLINE].mark,
+                     "deadline: expected 50us to 50ms, or 0us for none");
+}
+
 /* Its poller, where it names none, is left to the caller. */
 static int client_build(struct load *load, const struct schema_record *record,
                         const struct names *pollers, const struct names *vms,
@@ -197,6 +213,9 @@ static int client_build(struct load *load, const struct schema_record *record,
         .vm = resolve(load, "vm", &values[CLIENT_VM], vms),
         .poller = CONFIG_POLLER_OF_VM,
         .broken_after = values[CLIENT_BROKEN_AFTER].number,
+        .deadline_ns = values[CLIENT_DEADLINE].number,
+        .late = (enum config_late)values[CLIENT_LATE].number,
+        .late_value = values[CLIENT_LATE_VALUE].number,
         .device = resolve(load, "device", &values[CLIENT_DEVICE], kinds),
         .mark = record->mark,
     };
@@ -211,6 +230,7 @@ static int client_build(struct load *load, const struct schema_record *record,
         if (!client->values)
             return -ENOMEM;
     }
+    check_deadline(load, values, client);
     int error = start_read(load, &values[CLIENT_START], client);
     interrupt_read(load, &values[CLIENT_INTERRUPT], &client->interrupt);
     if (!error)

@@ -432,6 +432,13 @@ static const struct schema_key interrupt_keys[INTERRUPT_ROWS] = {
                         .help = "of that message: the vector is its low 8 bits"},
 };
 
+static const char *const late_choices[] = {
+    [CONFIG_LATE_ONES] = "ones",
+    [CONFIG_LATE_LAST] = "last",
+    [CONFIG_LATE_VALUE] = "value",
+    NULL,
+};
+
 static const struct schema_key client_keys[CLIENT_ROWS] = {
     [CLIENT_NAME] = {.name = "name",
                      .kind = SCHEMA_NAME,
@@ -459,6 +466,26 @@ static const struct schema_key client_keys[CLIENT_ROWS] = {
                              .maximum = CONFIG_BROKEN_AFTER_MAX,
                              .help = "errors of its device, then it is asked no more but answered "
                                      "for, all-ones; 0: never"},
+    [CLIENT_DEADLINE] = {.name = "deadline",
+                         .kind = SCHEMA_DURATION,
+                         .default_text = "10ms",
+                         .minimum = 0,
+                         .maximum = CONFIG_DEADLINE_NS_MAX,
+                         .help =
+                             "what a request has if the client lives on another poller than its "
+                             "VM, 50us or more; 0us: any time"},
+    [CLIENT_LATE] = {.name = "late",
+                     .kind = SCHEMA_CHOICE,
+                     .default_text = "ones",
+                     .choices = late_choices,
+                     .help = "what a read gets that misses the deadline: all-ones, the last answer "
+                             "to that address, or late_value"},
+    [CLIENT_LATE_VALUE] = {.name = "late_value",
+                           .kind = SCHEMA_NUMBER,
+                           .default_text = "0",
+                           .minimum = 0,
+                           .maximum = UINT64_MAX,
+                           .help = "with late: value - cut to the size of the access"},
     [CLIENT_INTERRUPT] = {.name = "interrupt",
                           .kind = SCHEMA_MAPPING,
                           .fields = interrupt_keys,

@@ -22,7 +22,7 @@ uint32_t page_check_due(struct page *page)
             process_miss(page, due->client, slot_index);
             continue;
         }
-        if (page_settle_inline(page, slot_index, due->ticket, UINT64_MAX))
+        if (page_settle_inline(page, slot_index, due->ticket, inbox_late_answer(page, slot_index)))
             counter_add(&due->client->late, 1);
         page_abandon(page, slot_index);
     }

@@ -12,6 +12,9 @@ static void take_answer(struct page *page, uint32_t slot_index)
     if (slot_record_win(record, asked->ticket)) {
         const struct request *request = &asked->cell->entry.request;
         page_answer(page, slot_index, asked->ticket, request->value, true);
+        if (client->late_answers)
+            late_remember(client->late_answers->kind, client->late_answers->last, request,
+                          request->value);
         uint64_t now = ticks_now(), since = request->arrival_ticks;
         histogram_record(client->latency, now > since ? now - since : 0);
     }

@@ -14,6 +14,7 @@
 #define POLLERS_INBOX_SERVE_H
 
 #include "clients/inbox.h"
+#include "clients/late.h"
 #include "pollers/page_settle.h"
 #include "pollers/ticks.h"
 
@@ -25,6 +26,16 @@ static inline void page_abandon(struct page *page, uint32_t slot_index)
     const struct page_asked *asked = &page->asks[slot_index];
     page->asked &= ~(1u << slot_index);
     inbox_abandon(asked->client->inbox, asked->cell);
+}
+
+/* What the request that slot_index has in an inbox gets without its answer. The device may have it just
+ * now, and writes its value, which is not looked at. */
+static inline uint64_t inbox_late_answer(struct page *page, uint32_t slot_index)
+{
+    const struct page_asked *asked = &page->asks[slot_index];
+    struct late *late = asked->client->late_answers;
+    return late ? late_answer(late->kind, late->value, late->last, &asked->cell->entry.request)
+                : UINT64_MAX;
 }
 
 /* A claimed request with an open ticket, and its inbox has space. */

@@ -47,27 +47,14 @@ static void note_place(struct page *page, struct process_port *port, uint32_t sl
 
 /* ---- the policy -------------------------------------------------------------------------- */
 
-static struct process_last *last_cell(struct process_port *port, const struct request *request)
-{
-    uint64_t address = request->address;
-    return &port->last[(address ^ address >> 6 ^ address >> 12) % PROCESS_LAST_CELLS];
-}
-
 static void remember(struct process_port *port, const struct request *request, uint64_t value)
 {
-    if (port->policy.late == PROCESS_LATE_LAST && request_is_read(request))
-        *last_cell(port, request) =
-            (struct process_last){request->address, value, request->size_bytes, request->type};
+    late_remember(port->policy.late, port->last, request, value);
 }
 
 static uint64_t late_value(struct process_port *port, const struct request *request)
 {
-    if (port->policy.late == PROCESS_LATE_VALUE)
-        return port->policy.late_value;
-    const struct process_last *last = last_cell(port, request);
-    bool is_known = port->policy.late == PROCESS_LATE_LAST && last->address == request->address &&
-                    last->size_bytes == request->size_bytes && last->type == request->type;
-    return is_known ? last->value : UINT64_MAX;
+    return late_answer(port->policy.late, port->policy.late_value, port->last, request);
 }
 
 uint64_t process_late_value(const struct client *client, const struct request *request)

@@ -70,7 +70,8 @@ static bool client_is_same(const struct reload *reload, const struct config *nex
     const struct config_client *from = &old->clients[place];
     const struct config_device_kind *kind = &reload->kinds[to->device];
     return from->device == to->device && from->poller == to->poller &&
-           from->broken_after == to->broken_after &&
+           from->broken_after == to->broken_after && from->deadline_ns == to->deadline_ns &&
+           from->late == to->late && from->late_value == to->late_value &&
            interrupt_is_same(&from->interrupt, &to->interrupt) &&
            is_default(old, (size_t)place) == is_default(next, index) &&
            values_are_same(kind->options, kind->option_count, from->values, to->values);

@@ -30,6 +30,9 @@ _Static_assert((int)POLLER_IDLE_SPIN == (int)CONFIG_IDLE_SPIN, "same order");
 _Static_assert((int)POLLER_IDLE_PAUSE == (int)CONFIG_IDLE_PAUSE, "same order");
 _Static_assert((int)POLLER_IDLE_YIELD == (int)CONFIG_IDLE_YIELD, "same order");
 _Static_assert((int)POLLER_IDLE_SLEEP == (int)CONFIG_IDLE_SLEEP, "same order");
+_Static_assert((int)LATE_ONES == (int)CONFIG_LATE_ONES, "same order");
+_Static_assert((int)LATE_LAST == (int)CONFIG_LATE_LAST, "same order");
+_Static_assert((int)LATE_VALUE == (int)CONFIG_LATE_VALUE, "same order");
 _Static_assert(CONFIG_NAME_MAX == CLIENT_NAME_MAX, "one length of name");
 
 /* ---- building ---------------------------------------------------------------------------- */
@@ -137,6 +140,9 @@ int topology_create_client(struct vm *vm, const struct config_client *from, stru
         .poller_index = from->poller,
         .device = device,
         .broken_after = from->broken_after,
+        .deadline_ns = from->deadline_ns,
+        .late = (enum late_kind)from->late,
+        .late_value = from->late_value,
         .interrupt = from->interrupt,
     };
     int result = vm_client_create(vm, &options, client);

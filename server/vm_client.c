@@ -29,13 +29,18 @@ struct client_block {
         []; /* an external, a process_port, an inbox, or nothing */
 };
 
+struct inbox_rest {
+    struct inbox inbox;
+    struct late late; /* the sweeping poller's, as the inbox's answers are */
+};
+
 static size_t rest_size_bytes(const struct vm *vm, const struct vm_client_options *options)
 {
     if (options->is_external)
         return sizeof(struct external);
     if (process_device_of(options->device))
         return sizeof(struct process_port);
-    return options->poller_index == vm->poller_index ? 0 : sizeof(struct inbox);
+    return options->poller_index == vm->poller_index ? 0 : sizeof(struct inbox_rest);
 }
 
 /* ---- a handler as a device --------------------------------------------------------------- */
@@ -170,7 +175,12 @@ static int client_build(struct client_block *block, const struct vm_client_optio
     if (client->poller == vm->poller)
         return 0;
     client->client.deadline_ticks = ticks_from_ns(options->deadline_ns);
-    client->client.inbox = inbox_init(block->rest);
+    struct inbox_rest *rest = (struct inbox_rest *)(void *)block->rest;
+    client->client.inbox = inbox_init(&rest->inbox);
+    rest->late.kind = options->late;
+    rest->late.value = options->late_value;
+    if (options->late != LATE_ONES)
+        client->client.late_answers = &rest->late;
     return poller_add_inbox(client->poller, &client->client);
 }
 

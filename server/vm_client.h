@@ -21,6 +21,7 @@
 #ifndef SERVER_VM_CLIENT_H
 #define SERVER_VM_CLIENT_H
 
+#include "clients/late.h"
 #include "server/vm.h"
 
 /* Of a range that wins over all others: the doorbells' (ioeventfd.h). */
@@ -42,6 +43,8 @@ struct vm_client_options {
     int (*handle)(void *context, struct request *request); /* as device_ops.handle, on its poller */
     void *context;
     uint64_t deadline_ns;  /* of a request to a device on another poller; 0: none */
+    enum late_kind late; /* what a read gets past it */
+    uint64_t late_value;
     uint64_t broken_after; /* errors until the device is asked no more; 0: never */
     struct config_client_interrupt interrupt; /* of the guest, by its device */
 };

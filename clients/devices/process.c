@@ -13,9 +13,9 @@
 enum { OPTION_DEADLINE, OPTION_LATE, OPTION_LATE_VALUE, OPTION_QUARANTINE, OPTION_DEATH };
 
 static const char *const late_choices[] = {
-    [PROCESS_LATE_ONES] = "ones",
-    [PROCESS_LATE_LAST] = "last",
-    [PROCESS_LATE_VALUE] = "value",
+    [LATE_ONES] = "ones",
+    [LATE_LAST] = "last",
+    [LATE_VALUE] = "value",
     NULL,
 };
 static const char *const death_choices[] = {"fail", "reissue", NULL};
@@ -64,7 +64,7 @@ static int process_create(const struct device_setup *setup, struct device **devi
     created->device.ops = &device_process;
     created->policy = (struct process_policy){
         .deadline_ticks = deadline_us * setup->ticks_per_second / 1000000,
-        .late = (enum process_late)setup->values[OPTION_LATE].number,
+        .late = (enum late_kind)setup->values[OPTION_LATE].number,
         .late_value = setup->values[OPTION_LATE_VALUE].number,
         .quarantine_after = setup->values[OPTION_QUARANTINE].number,
         .reissues = setup->values[OPTION_DEATH].number == 1,

@@ -24,7 +24,7 @@ static void every_key_is_visited_once(void **state)
     (void)state;
     struct seen seen = {0};
     assert_int_equal(config_visit_keys(kinds, KIND_COUNT, note_key, &seen), 0);
-    assert_int_equal(seen.count, 4 + 8 + 7 + 22 + 10 + 5 + 6 + 4 + 4 + 8 + 4 + 4 + 1);
+    assert_int_equal(seen.count, 4 + 8 + 7 + 22 + 13 + 5 + 6 + 4 + 4 + 8 + 4 + 4 + 1);
     static const char *const some[] = {"/server\n",
                                        "server/settle\n",
                                        "pollers/cpu\n",

@@ -139,7 +139,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     open_slot(FOREIGN_SLOT, &foreign_ticket);
     uint8_t policy = next(&input);
     port.policy = (struct process_policy){.deadline_ticks = policy & 1,
-                                          .late = (enum process_late)(policy >> 1 & 3) % 3,
+                                          .late = (enum late_kind)(policy >> 1 & 3) % 3,
                                           .quarantine_after = policy >> 3 & 3,
                                           .reissues = policy >> 5 & 1};
     come();

@@ -348,14 +348,14 @@ static void late_value_is_what_the_policy_says(void **state)
 {
     (void)state;
     struct fixture *fixture = create_with((struct process_policy){
-        .deadline_ticks = PAST, .late = PROCESS_LATE_VALUE, .late_value = 0x123456789});
+        .deadline_ticks = PAST, .late = LATE_VALUE, .late_value = 0x123456789});
     ask(fixture, 0);
     assert_int_equal(collect(fixture, 0), 0x123456789);
     guest_ask(fixture->guest, 0,
               (struct guest_access){REQUEST_MMIO, REQUEST_READ, GUEST_MMIO, 2, 0});
     process_round(fixture);
     assert_int_equal(collect(fixture, 0), 0x6789);
-    fixture->port.policy.late = PROCESS_LATE_LAST;
+    fixture->port.policy.late = LATE_LAST;
     ask(fixture, 0);
     assert_int_equal(collect(fixture, 0), UINT64_MAX); /* there is none */
     while (channel_peer_has_request(&fixture->peer))

@@ -242,6 +242,24 @@ static void what_can_be_shared_is_accepted_and_nothing_is_made(void **state)
     assert_int_equal(count_files(), 1);
 }
 
+static void deadline_is_in_its_bounds_and_a_process_has_its_own(void **state)
+{
+    (void)state;
+#define FAR(name, port, rest)                                                                   \
+    "  - {name: " name ", vm: guest, device: fallback, poller: other, ranges: [{type: portio, " \
+    "first: " port "}]" rest "}\n"
+    check(FAR("a", "1", ", deadline: 50us, late: last") FAR("b", "2", ", deadline: 49us")
+              FAR("c", "3", ", deadline: 51ms") FAR("d", "4", ", deadline: 0us")
+                  FAR("e", "5", ", late: never") "  - {name: p, vm: guest, device: process, "
+                                                 "deadline: 1ms, ranges: [{type: "
+                                                 "portio, first: 6}]}\n");
+    assert_told("deadline: expected 50us to 50ms, or 0us for none");
+    assert_told("51ms");
+    assert_told("late: 'never'");
+    assert_told("a process has its deadline by its device's options");
+    assert_int_equal(problem_count, 4);
+}
+
 #define IN_FOLDER(function) cmocka_unit_test_setup_teardown(function, init, fini)
 
 static void process_lives_where_its_vm_is_swept(void **state)
@@ -264,6 +282,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         IN_FOLDER(interrupts_that_nobody_could_take_are_told),
+        IN_FOLDER(deadline_is_in_its_bounds_and_a_process_has_its_own),
         cmocka_unit_test(process_lives_where_its_vm_is_swept),
         IN_FOLDER(devices_that_cannot_be_built_are_told_all_at_once),
         IN_FOLDER(streams_that_cannot_be_opened_are_told_all_at_once),

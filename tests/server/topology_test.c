@@ -5,6 +5,7 @@
 #include "tests/support/guest.h"
 
 #include "pollers/placement.h"
+#include "pollers/ticks.h"
 #include "server/reload.h"
 #include "server/topology.h"
 #include "server/vm_client.h"
@@ -195,6 +196,37 @@ static void ranges_made_at_run_time_count_on(void **state)
     scene_destroy(&scene);
 }
 
+/* ---- deadlines --------------------------------------------------------------------------- */
+
+static void clients_of_other_pollers_have_the_deadline_of_their_file(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "pollers: [{name: rt, cpu: any, idle: yield}, {name: side, cpu: any, idle: yield}]\n"
+        "vms: [{name: guest, vcpus: 1, source: memfd, poller: rt}]\n"
+        "clients:\n"
+        "  - {name: near, vm: guest, device: fallback, ranges: [{type: portio, first: 1}]}\n"
+        "  - {name: usual, vm: guest, device: fallback, poller: side, ranges: [{type: portio, "
+        "first: 2}]}\n"
+        "  - {name: own, vm: guest, device: fallback, poller: side, deadline: 50us, late: value, "
+        "late_value: 0x77, ranges: [{type: portio, first: 3}]}\n"
+        "  - {name: patient, vm: guest, device: fallback, poller: side, deadline: 0us, ranges: "
+        "[{type: portio, first: 4}]}\n";
+    struct scene scene;
+    scene_create(&scene, text);
+    const struct vm *vm = scene.topology->vms[0];
+    assert_int_equal(topology_find_client(vm, "near")->client.deadline_ticks, 0); /* called */
+    assert_int_equal(topology_find_client(vm, "usual")->client.deadline_ticks,
+                     ticks_from_ns(10000000));
+    assert_null(topology_find_client(vm, "usual")->client.late_answers);
+    const struct client *own = &topology_find_client(vm, "own")->client;
+    assert_int_equal(own->deadline_ticks, ticks_from_ns(50000));
+    assert_int_equal(own->late_answers->kind, LATE_VALUE);
+    assert_int_equal(own->late_answers->value, 0x77);
+    assert_int_equal(topology_find_client(vm, "patient")->client.deadline_ticks, 0);
+    scene_destroy(&scene);
+}
+
 /* ---- reload ------------------------------------------------------------------------------ */
 
 static void write_timeout(int file, const char *timeout)
@@ -283,6 +315,7 @@ int main(void)
         cmocka_unit_test(device_is_told_which_of_its_ranges_it_is),
         cmocka_unit_test(ranges_made_at_run_time_count_on),
         cmocka_unit_test(a_vm_that_stays_takes_its_clear_timeout_from_the_next_file),
+        cmocka_unit_test(clients_of_other_pollers_have_the_deadline_of_their_file),
         cmocka_unit_test(pollers_on_any_cpu_get_cpus_of_their_own),
         cmocka_unit_test(nothing_starts_where_threads_run_elsewhere),
     };
