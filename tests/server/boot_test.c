@@ -1,19 +1,16 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Firmware served end to end: ioreqd on the sample configuration, ioreq-vm on the other side. */
-#include "tests/support/daemon.h"
+#include "tests/support/ioreqd.h"
 
 #include <errno.h>
 
 #define TRACE SOURCE_DIR "/tests/server/vm/seabios.trace"
 #define BIOS  "/usr/share/seabios/bios.bin"
 
-static struct daemon ioreqd;
-
 /* The sample, sandbox and all, on a socket of the test's. Under sanitizers: without the sandbox. */
 static int start(void **state)
 {
-    (void)state;
-    daemon_init(&ioreqd);
+    ioreqd_init(state);
     char command[512];
     snprintf(command, sizeof(command),
              "sed -e 's/sandbox: true/sandbox: %s/' %s/config/ioreqd.yaml > %s", DAEMON_SANDBOX,
@@ -26,21 +23,11 @@ static int start(void **state)
     return 0;
 }
 
-static int end(void **state)
-{
-    (void)state;
-    daemon_fini(&ioreqd);
-    return 0;
-}
-
 /* Runs ioreq-vm with arguments, its output beside the daemon's. */
 static int run_vm(struct daemon *vm, const char *const *arguments)
 {
-    *vm = ioreqd;
-    snprintf(vm->out, sizeof(vm->out), "%s/vm-out", ioreqd.folder);
-    snprintf(vm->err, sizeof(vm->err), "%s/vm-err", ioreqd.folder);
-    daemon_spawn(vm, arguments);
-    return daemon_wait(vm);
+    *vm = daemon_beside(&ioreqd);
+    return daemon_run(vm, arguments);
 }
 
 static void recorded_boot_replays_and_prints_the_console(void **state)
@@ -120,7 +107,7 @@ static void seabios_boots_in_a_guest_to_no_bootable_device(void **state)
     assert_true(daemon_file_has(ioreqd.out, "No bootable device."));
 }
 
-#define BOOT_TEST(function) cmocka_unit_test_setup_teardown(function, start, end)
+#define BOOT_TEST(function) cmocka_unit_test_setup_teardown(function, start, ioreqd_fini)
 
 int main(void)
 {

@@ -62,15 +62,8 @@ static void shim_clock(struct daemon *daemon)
 
 static uint64_t rtc_read(struct requester *requester, uint8_t index)
 {
-    struct requester_access select = {.address = 0x70,
-                                      .value = index,
-                                      .size_bytes = 1,
-                                      .type = REQUEST_PORTIO,
-                                      .direction = REQUEST_WRITE};
-    struct requester_access read = {
-        .address = 0x71, .size_bytes = 1, .type = REQUEST_PORTIO, .direction = REQUEST_READ};
-    daemon_access(requester, 0, select);
-    return daemon_access(requester, 0, read);
+    daemon_write_port(requester, 0x70, index);
+    return daemon_read_port(requester, 0x71);
 }
 
 static void row50_wall_clock_that_jumps_ten_years_changes_nothing(void **state)
@@ -93,12 +86,7 @@ static void row50_wall_clock_that_jumps_ten_years_changes_nothing(void **state)
              "  - name: rtc\n"
              "    vm: guest\n"
              "    device: cmos\n"
-             "    ranges: [{type: portio, first: 0x70, last: 0x71}]\n"
-             "  - name: scratch\n"
-             "    vm: guest\n"
-             "    device: register_bank\n"
-             "    ranges: [{type: mmio, first: 0xfe000000, last: 0xfe000fff}]\n"
-             "    options: {registers: [{name: word, offset: 0, size: 8, count: 512}]}\n",
+             "    ranges: [{type: portio, first: 0x70, last: 0x71}]\n" DAEMON_SCRATCH_CLIENT,
              ioreqd.socket);
     daemon_write(ioreqd.config, text);
     ioreqd.prepare = shim_clock;

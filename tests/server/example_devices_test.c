@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The example devices of libioreq, as a guest sees them and from their other ends. */
-#include "tests/support/daemon.h"
+#include "tests/support/ioreqd.h"
 
 #include <poll.h>
 #include <termios.h>
@@ -8,29 +8,14 @@
 #define BASE         0xfe200000ull
 #define SECTOR_BYTES 512u
 
-static struct daemon ioreqd;
 static struct requester *requester;
 static pid_t example;
 
 static int setup(void **state)
 {
-    (void)state;
-    char text[2048];
-    daemon_init(&ioreqd);
-    snprintf(text, sizeof(text),
-             "server: {socket: %s}\n"
-             "pollers:\n"
-             "  - {name: rt, cpu: any, idle: yield, sandbox: %s}\n"
-             "vms:\n"
-             "  - {name: guest, vcpus: 2, source: memfd, poller: rt}\n"
-             "clients:\n"
-             "  - name: outside\n"
-             "    vm: guest\n"
-             "    device: process\n"
-             "    ranges: [{type: mmio, first: 0xfe200000, last: 0xfe200fff}]\n"
-             "    options: {deadline_us: 0}\n",
-             ioreqd.socket, DAEMON_SANDBOX);
-    daemon_write(ioreqd.config, text);
+    ioreqd_init(state);
+    daemon_write_guest(&ioreqd, 2);
+    daemon_add_process(&ioreqd, "outside", BASE, "deadline_us: 0");
     daemon_start(&ioreqd);
     requester = daemon_attach(&ioreqd, "guest");
     return 0;
@@ -38,16 +23,13 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-    (void)state;
     if (example > 0) {
         kill(example, SIGKILL);
         waitpid(example, NULL, 0);
         example = 0;
     }
     requester_detach(requester);
-    int result = daemon_stop(&ioreqd);
-    daemon_fini(&ioreqd);
-    return result;
+    return ioreqd_end(state);
 }
 
 /* Starts an example; its first line of output into line [line_bytes]. */

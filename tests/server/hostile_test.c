@@ -3,19 +3,17 @@
  * own, all under `ioreq-vm load`: rows 29 to 36 of the list of faults from outside. The honest ones
  * serve as if it were not there, the load finds every answer right, the hostile one is counted and,
  * where that is due, cut; and nothing of it stays behind. */
-#include "tests/support/daemon.h"
+#include "tests/support/descriptors.h"
+#include "tests/support/ioreqd.h"
 
 #include "clients/library/ioreq.h"
 #include "server/vm/load_mix.h"
 
-#include <dirent.h>
 #include <jansson.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 
 #define ACCESSES_WANTED 300u /* of the honest ones while the hostile one is at it */
 
-static struct daemon ioreqd;
 static pid_t honest, load, hostile;
 static char report_path[128];
 
@@ -75,33 +73,10 @@ static void start_hostile(const char *act)
 
 static int setup(void **state)
 {
-    (void)state;
-    char text[2048];
-    daemon_init(&ioreqd);
-    snprintf(text, sizeof(text),
-             "server: {socket: %s}\n"
-             "pollers:\n"
-             "  - {name: rt, cpu: any, idle: yield, sandbox: %s}\n"
-             "vms:\n"
-             "  - {name: guest, vcpus: 2, source: memfd, poller: rt}\n"
-             "clients:\n"
-             "  - name: honest\n"
-             "    vm: guest\n"
-             "    device: process\n"
-             "    ranges: [{type: mmio, first: 0xfe100000, last: 0xfe100fff}]\n"
-             "    options: {deadline_us: 0}\n"
-             "  - name: hostile\n"
-             "    vm: guest\n"
-             "    device: process\n"
-             "    ranges: [{type: mmio, first: 0xfe101000, last: 0xfe101fff}]\n"
-             "    options: {deadline_us: 500, quarantine_after: 400}\n"
-             "  - name: scratch\n"
-             "    vm: guest\n"
-             "    device: register_bank\n"
-             "    ranges: [{type: mmio, first: 0xfe000000, last: 0xfe000fff}]\n"
-             "    options: {registers: [{name: word, offset: 0, size: 8, count: 512}]}\n",
-             ioreqd.socket, DAEMON_SANDBOX);
-    daemon_write(ioreqd.config, text);
+    ioreqd_init(state);
+    daemon_write_guest(&ioreqd, 2);
+    daemon_add_process(&ioreqd, "honest", 0xfe100000, "deadline_us: 0");
+    daemon_add_process(&ioreqd, "hostile", 0xfe101000, "deadline_us: 500, quarantine_after: 400");
     daemon_start(&ioreqd);
     honest = fork();
     assert_true(honest >= 0);
@@ -112,7 +87,6 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-    (void)state;
     const pid_t pids[] = {honest, load, hostile};
     for (size_t i = 0; i < 3; i++)
         if (pids[i] > 0) {
@@ -120,26 +94,15 @@ static int teardown(void **state)
             waitpid(pids[i], NULL, 0);
         }
     honest = load = hostile = 0;
-    daemon_fini(&ioreqd);
-    return 0;
+    return ioreqd_fini(state);
 }
 
 /* ---- what the server says ---------------------------------------------------------------- */
 
 static json_t *status(void)
 {
-    static char text[1 << 17];
-    size_t length = 0;
-    int server = wire_connect(ioreqd.socket);
-    assert_true(server >= 0);
-    assert_int_equal(wire_send_line(server, "status json"), 0);
-    ssize_t count;
-    while ((count = recv(server, text + length, sizeof(text) - 1 - length, 0)) > 0)
-        length += (size_t)count;
-    close(server);
-    text[length] = '\0';
     json_error_t error;
-    json_t *root = json_loads(strchr(text, '\n') + 1, 0, &error);
+    json_t *root = json_loads(daemon_status(&ioreqd), 0, &error);
     if (!root)
         fail_msg("status: %s", error.text);
     return root;
@@ -165,24 +128,11 @@ static uint64_t figure(const char *name, const char *key)
     return number;
 }
 
-static uint32_t open_descriptors(void)
-{
-    char path[64];
-    uint32_t count = 0;
-    snprintf(path, sizeof(path), "/proc/%d/fd", (int)ioreqd.pid);
-    DIR *folder = opendir(path);
-    assert_non_null(folder);
-    while (readdir(folder))
-        count++;
-    closedir(folder);
-    return count;
-}
-
 static void wait_for_descriptors(uint32_t expected)
 {
-    for (int i = 0; i < 2000 && open_descriptors() > expected; i++)
+    for (int i = 0; i < 2000 && descriptors_count(ioreqd.pid) > expected; i++)
         daemon_pause();
-    assert_true(open_descriptors() <= expected);
+    assert_true(descriptors_count(ioreqd.pid) <= expected);
 }
 
 /* ---- the scene --------------------------------------------------------------------------- */
@@ -241,7 +191,7 @@ static void assert_unharmed(void)
 static void play_held_to(const char *hostile_kind, const char *act, const char *key, uint64_t least)
 {
     start_load(hostile_kind);
-    uint32_t descriptors = open_descriptors();
+    uint32_t descriptors = descriptors_count(ioreqd.pid);
     start_hostile(act);
     while (figure("hostile", key) < least)
         daemon_pause();

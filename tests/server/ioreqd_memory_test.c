@@ -1,30 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* ioreqd's memory under load: a million requests cost its pollers no page fault, and it neither
  * grows nor unlocks anything. */
-#include "tests/support/daemon.h"
+#include "tests/support/ioreqd.h"
 
 #include <sys/mman.h>
-#include <sys/socket.h>
 
 #define WARM_UP 1000u
 #define MILLION 1000000u
 #define STEP    20000u
-
-static struct daemon ioreqd;
-
-static int init(void **state)
-{
-    (void)state;
-    daemon_init(&ioreqd);
-    return 0;
-}
-
-static int fini(void **state)
-{
-    (void)state;
-    daemon_fini(&ioreqd);
-    return 0;
-}
 
 /* Why this cannot be tested here, or NULL. */
 static const char *find_hindrance(void)
@@ -56,31 +39,13 @@ static unsigned long read_figure(const char *name)
 /* The number behind the first "key": of the status. */
 static long read_number(const char *key)
 {
-    char line[256], quoted[64];
-    static char body[65536];
-    int server = wire_connect(ioreqd.socket);
-    assert_true(server >= 0);
-    assert_int_equal(wire_send_line(server, "status json"), 0);
-    assert_int_equal(wire_receive_line(server, line, sizeof(line), NULL), 0);
-    shutdown(server, SHUT_WR);
-    size_t used = 0;
-    ssize_t count;
-    while ((count = read(server, body + used, sizeof(body) - 1 - used)) > 0)
-        used += (size_t)count;
-    body[used] = '\0';
-    close(server);
-    snprintf(quoted, sizeof(quoted), "\"%s\": ", key);
-    const char *found = strstr(body, quoted);
-    if (!found)
-        fail_msg("no %s in %s", quoted, body);
-    return strtol(found + strlen(quoted), NULL, 10);
+    return strtol(daemon_figure(&ioreqd, "", key), NULL, 10);
 }
 
 static void a_million_requests_take_no_page_fault_and_no_memory(void **state)
 {
     (void)state;
-    daemon_write_config(&ioreqd, "none", "");
-    daemon_start(&ioreqd);
+    ioreqd_start("");
     struct requester *requester = daemon_attach(&ioreqd, "guest");
     daemon_exercise(requester, WARM_UP);
     read_number("faults");
@@ -109,8 +74,7 @@ int main(void)
         return 77;
     }
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(a_million_requests_take_no_page_fault_and_no_memory, init,
-                                        fini),
+        IOREQD_TEST(a_million_requests_take_no_page_fault_and_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Where the bytes of a running ioreqd's devices go, and where they come from. Rows are those of the
  * list of faults (server and host). */
-#include "tests/support/daemon.h"
+#include "tests/support/ioreqd.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -13,42 +13,12 @@
 #define THR  0u
 #define LSR  5u
 
-static struct daemon ioreqd;
-
-static int init(void **state)
-{
-    (void)state;
-    daemon_init(&ioreqd);
-    return 0;
-}
-
-static int fini(void **state)
-{
-    (void)state;
-    daemon_fini(&ioreqd);
-    return 0;
-}
-
 /* Runs a second program beside ioreqd; its exit code. */
 static int run_beside(void (*prepare)(struct daemon *), const char *const *arguments)
 {
-    struct daemon beside = ioreqd;
-    snprintf(beside.out, sizeof(beside.out), "%s/out2", ioreqd.folder);
-    snprintf(beside.err, sizeof(beside.err), "%s/err2", ioreqd.folder);
+    struct daemon beside = daemon_beside(&ioreqd);
     beside.prepare = prepare;
-    daemon_spawn(&beside, arguments);
-    return daemon_wait(&beside);
-}
-
-static void console_write(struct requester *requester, const char *text)
-{
-    for (; *text; text++)
-        daemon_access(requester, 0,
-                      (struct requester_access){.address = 0x402,
-                                                .value = (uint8_t)*text,
-                                                .size_bytes = 1,
-                                                .type = REQUEST_PORTIO,
-                                                .direction = REQUEST_WRITE});
+    return daemon_run(&beside, arguments);
 }
 
 /* One guest with a serial port to `stream` and a CMOS that keeps its NVRAM in `nvram`. */
@@ -74,37 +44,19 @@ static void write_serial_config(const char *stream, const char *nvram)
     daemon_write(ioreqd.config, config);
 }
 
-static uint8_t port_read(struct requester *requester, uint32_t port)
-{
-    return (uint8_t)daemon_access(
-        requester, 0,
-        (struct requester_access){
-            .address = port, .size_bytes = 1, .type = REQUEST_PORTIO, .direction = REQUEST_READ});
-}
-
-static void port_write(struct requester *requester, uint32_t port, uint8_t value)
-{
-    daemon_access(requester, 0,
-                  (struct requester_access){.address = port,
-                                            .value = value,
-                                            .size_bytes = 1,
-                                            .type = REQUEST_PORTIO,
-                                            .direction = REQUEST_WRITE});
-}
-
 static uint8_t serial_read(struct requester *requester)
 {
-    while (!(port_read(requester, COM1 + LSR) & 0x01))
+    while (!(daemon_read_port(requester, COM1 + LSR) & 0x01))
         daemon_pause();
-    return port_read(requester, COM1 + RBR);
+    return daemon_read_port(requester, COM1 + RBR);
 }
 
 static void serial_write(struct requester *requester, const char *text)
 {
     for (; *text; text++) {
-        while (!(port_read(requester, COM1 + LSR) & 0x20))
+        while (!(daemon_read_port(requester, COM1 + LSR) & 0x20))
             daemon_pause();
-        port_write(requester, COM1 + THR, (uint8_t)*text);
+        daemon_write_port(requester, COM1 + THR, (uint8_t)*text);
     }
 }
 
@@ -137,23 +89,7 @@ static void person_type(int person, const char *text)
 /* What the status says of the client's lost bytes. */
 static unsigned long lost_bytes(const char *client)
 {
-    static char status[65536];
-    char start[64];
-    size_t length = 0;
-    int server = wire_connect(ioreqd.socket);
-    assert_true(server >= 0);
-    assert_int_equal(wire_send_line(server, "status json"), 0);
-    ssize_t count;
-    while ((count = read(server, status + length, sizeof(status) - 1 - length)) > 0)
-        length += (size_t)count;
-    close(server);
-    status[length] = '\0';
-    snprintf(start, sizeof(start), "\"name\": \"%s\"", client);
-    const char *at = strstr(status, start);
-    assert_non_null(at);
-    at = strstr(at, "\"lost_bytes\": ");
-    assert_non_null(at);
-    return strtoul(at + strlen("\"lost_bytes\": "), NULL, 10);
+    return strtoul(daemon_client_figure(&ioreqd, client, "lost_bytes"), NULL, 10);
 }
 
 static size_t count_in_file(const char *path, const char *text)
@@ -208,7 +144,7 @@ static void row51_closed_descriptors_are_not_taken_for_a_console_file(void **sta
         assert_string_equal(target, "/dev/null");
     }
     struct requester *requester = daemon_attach(&ioreqd, "guest");
-    console_write(requester, "what the guest said\n");
+    daemon_write_console(requester, "what the guest said\n");
     requester_detach(requester);
     assert_int_equal(daemon_stop(&ioreqd), 0);
     file_read(path, content, sizeof(content));
@@ -241,12 +177,12 @@ static void lose(const char *console, const char *reason)
     daemon_write_config(&ioreqd, console, "");
     daemon_start(&ioreqd);
     struct requester *requester = daemon_attach(&ioreqd, "guest");
-    console_write(requester, words);
+    daemon_write_console(requester, words);
     while (lost_bytes("console") < 300)
         daemon_pause();
     while (reason && !daemon_file_has(ioreqd.err, reason))
         daemon_pause();
-    console_write(requester, words);
+    daemon_write_console(requester, words);
     while (lost_bytes("console") < 600)
         daemon_pause();
     assert_int_equal(lost_bytes("console"), 600);
@@ -343,7 +279,7 @@ static void what_was_typed_for_one_requester_does_not_reach_the_next(void **stat
         daemon_pause(); /* until control has taken it: what follows must not be dropped */
     requester = daemon_attach(&ioreqd, "guest");
     for (int i = 0; i < 10; i++) {
-        assert_int_equal(port_read(requester, COM1 + LSR) & 0x01, 0);
+        assert_int_equal(daemon_read_port(requester, COM1 + LSR) & 0x01, 0);
         daemon_pause();
     }
     person_type(person, "for the second");
@@ -386,7 +322,7 @@ static void every_key_of_the_terminal_is_the_guests(void **state)
     assert_true(daemon_file_has(ioreqd.err, "client com1: every key typed here is the guest's; "
                                             "Ctrl-A x ends the server"));
     struct requester *requester = daemon_attach(&ioreqd, "guest");
-    while (!(port_read(requester, COM1 + LSR) & 0x20))
+    while (!(daemon_read_port(requester, COM1 + LSR) & 0x20))
         ;
     for (int i = 0; i < 20; i++)
         daemon_pause(); /* the first look of control at a requester */
@@ -432,14 +368,14 @@ static void terminal_is_given_back_at_every_end(void **state)
 
 static void nvram_write(struct requester *requester, uint8_t index, uint8_t value)
 {
-    port_write(requester, 0x70, index);
-    port_write(requester, 0x71, value);
+    daemon_write_port(requester, 0x70, index);
+    daemon_write_port(requester, 0x71, value);
 }
 
 static uint8_t nvram_read(struct requester *requester, uint8_t index)
 {
-    port_write(requester, 0x70, index);
-    return port_read(requester, 0x71);
+    daemon_write_port(requester, 0x70, index);
+    return daemon_read_port(requester, 0x71);
 }
 
 static bool nvram_file_is(const char *path, uint8_t index, uint8_t value)
@@ -501,22 +437,20 @@ static void nvram_that_cannot_be_written_is_told_once_and_tried_again(void **sta
     assert_int_equal(daemon_stop(&ioreqd), 0);
 }
 
-#define DAEMON_TEST(function) cmocka_unit_test_setup_teardown(function, init, fini)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        DAEMON_TEST(row51_closed_descriptors_are_not_taken_for_a_console_file),
-        DAEMON_TEST(output_into_a_closed_stdout_fails),
-        DAEMON_TEST(row51_full_disk_for_a_console_is_counted_and_told_once),
-        DAEMON_TEST(row51_closed_stdout_is_counted_and_told_once),
-        DAEMON_TEST(person_and_guest_talk_over_a_pty),
-        DAEMON_TEST(nobody_at_the_pty_does_not_stall_the_guest),
-        DAEMON_TEST(what_was_typed_for_one_requester_does_not_reach_the_next),
-        DAEMON_TEST(every_key_of_the_terminal_is_the_guests),
-        DAEMON_TEST(terminal_is_given_back_at_every_end),
-        DAEMON_TEST(nvram_outlives_the_server),
-        DAEMON_TEST(nvram_that_cannot_be_written_is_told_once_and_tried_again),
+        IOREQD_TEST(row51_closed_descriptors_are_not_taken_for_a_console_file),
+        IOREQD_TEST(output_into_a_closed_stdout_fails),
+        IOREQD_TEST(row51_full_disk_for_a_console_is_counted_and_told_once),
+        IOREQD_TEST(row51_closed_stdout_is_counted_and_told_once),
+        IOREQD_TEST(person_and_guest_talk_over_a_pty),
+        IOREQD_TEST(nobody_at_the_pty_does_not_stall_the_guest),
+        IOREQD_TEST(what_was_typed_for_one_requester_does_not_reach_the_next),
+        IOREQD_TEST(every_key_of_the_terminal_is_the_guests),
+        IOREQD_TEST(terminal_is_given_back_at_every_end),
+        IOREQD_TEST(nvram_outlives_the_server),
+        IOREQD_TEST(nvram_that_cannot_be_written_is_told_once_and_tried_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,25 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Every operation by ioreqctl, and reload (row 47 of the list of faults), while requests flow. */
-#include "tests/support/daemon.h"
+#include "tests/support/ioreqd.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
 
-static struct daemon ioreqd;
-
 static int start(void **state)
 {
-    (void)state;
-    daemon_init(&ioreqd);
-    daemon_write_config(&ioreqd, "none", "");
-    daemon_start(&ioreqd);
-    return 0;
-}
-
-static int end(void **state)
-{
-    (void)state;
-    daemon_fini(&ioreqd);
+    ioreqd_init(state);
+    ioreqd_start("");
     return 0;
 }
 
@@ -28,13 +17,9 @@ static struct daemon ctl;
 
 static int ctl_run(const char *text)
 {
-    ctl = ioreqd;
-    /* A forked child of the test has files of its own. */
-    snprintf(ctl.out, sizeof(ctl.out), "%s/ctl-out-%d", ioreqd.folder, (int)getpid());
-    snprintf(ctl.err, sizeof(ctl.err), "%s/ctl-err-%d", ioreqd.folder, (int)getpid());
+    ctl = daemon_beside(&ioreqd);
     const char *const arguments[] = {BINARY_DIR "/ioreqctl", "--socket", ioreqd.socket, text, NULL};
-    daemon_spawn(&ctl, arguments);
-    return daemon_wait(&ctl);
+    return daemon_run(&ctl, arguments);
 }
 
 static void refused_operations_say_why(void **state)
@@ -423,8 +408,8 @@ static void sighup_reloads_and_vms_come_and_go(void **state)
     assert_int_equal(daemon_stop(&ioreqd), 0);
 }
 
-#define OPERATION_TEST(function) cmocka_unit_test_setup_teardown(function, start, end)
-#define RELOAD_TEST(function)    cmocka_unit_test_setup_teardown(function, start_banks, end)
+#define OPERATION_TEST(function) cmocka_unit_test_setup_teardown(function, start, ioreqd_fini)
+#define RELOAD_TEST(function)    cmocka_unit_test_setup_teardown(function, start_banks, ioreqd_fini)
 
 int main(void)
 {

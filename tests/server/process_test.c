@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* ioreqd and devices in processes of their own: rows 25, 27, 29 to 31, 34 to 37 and 39 of the list of
  * faults, end to end. The test is the operator and, on threads, the guest. */
+#include "tests/support/descriptors.h"
+#include "tests/support/ioreqd.h"
 #include "tests/support/outside.h"
 
-#include <dirent.h>
 #include <pthread.h>
 
 /* Clients of the configuration below, by their policy. */
@@ -13,89 +14,23 @@
 
 #define LATE_VALUE 0x5aull
 
-static struct daemon ioreqd;
-
 static int setup(void **state)
 {
-    (void)state;
-    char text[4096];
-    daemon_init(&ioreqd);
-    snprintf(
-        text, sizeof(text),
-        "server: {socket: %s}\n"
-        "pollers:\n"
-        "  - {name: rt, cpu: any, idle: yield, sandbox: %s}\n"
-        "vms:\n"
-        "  - {name: guest, vcpus: 4, source: memfd, poller: rt}\n"
-        "clients:\n"
-        "  - name: patient\n"
-        "    vm: guest\n"
-        "    device: process\n"
-        "    ranges: [{type: mmio, first: 0xfe100000, last: 0xfe100fff}]\n"
-        "    options: {deadline_us: 0}\n"
-        "  - name: again\n"
-        "    vm: guest\n"
-        "    device: process\n"
-        "    ranges: [{type: mmio, first: 0xfe101000, last: 0xfe101fff}]\n"
-        "    options: {deadline_us: 0, on_death: reissue}\n"
-        "  - name: hurried\n"
-        "    vm: guest\n"
-        "    device: process\n"
-        "    ranges: [{type: mmio, first: 0xfe102000, last: 0xfe102fff}]\n"
-        "    options: {deadline_us: 1000, late: value, late_value: 0x5a, quarantine_after: 3}\n"
-        "  - name: scratch\n"
-        "    vm: guest\n"
-        "    device: register_bank\n"
-        "    ranges: [{type: mmio, first: 0xfe000000, last: 0xfe000fff}]\n"
-        "    options: {registers: [{name: word, offset: 0, size: 8, count: 512}]}\n",
-        ioreqd.socket, DAEMON_SANDBOX);
-    daemon_write(ioreqd.config, text);
+    ioreqd_init(state);
+    daemon_write_guest(&ioreqd, 4);
+    daemon_add_process(&ioreqd, "patient", PATIENT, "deadline_us: 0");
+    daemon_add_process(&ioreqd, "again", AGAIN, "deadline_us: 0, on_death: reissue");
+    daemon_add_process(&ioreqd, "hurried", HURRIED,
+                       "deadline_us: 1000, late: value, late_value: 0x5a, quarantine_after: 3");
     daemon_start(&ioreqd);
     return 0;
 }
 
-static int teardown(void **state)
-{
-    (void)state;
-    int result = ioreqd.pid > 0 ? daemon_stop(&ioreqd) : 0;
-    if (result != 0) {
-        char command[128];
-        snprintf(command, sizeof(command), "cat %s >&2", ioreqd.err);
-        if (system(command) != 0)
-            print_message("no stderr\n");
-    }
-    daemon_fini(&ioreqd);
-    return result;
-}
-
 /* ---- what the server says ---------------------------------------------------------------- */
 
-static const char *status(void)
-{
-    static char text[65536];
-    size_t length = 0;
-    int server = wire_connect(ioreqd.socket);
-    assert_true(server >= 0);
-    assert_int_equal(wire_send_line(server, "status json"), 0);
-    ssize_t count;
-    while ((count = recv(server, text + length, sizeof(text) - 1 - length, 0)) > 0)
-        length += (size_t)count;
-    text[length] = '\0';
-    close(server);
-    return text;
-}
-
-/* The text behind "key": of that client. */
 static const char *figure(const char *client, const char *key)
 {
-    char quoted[64];
-    snprintf(quoted, sizeof(quoted), "\"name\": \"%s\"", client);
-    const char *found = strstr(status(), quoted);
-    assert_non_null(found);
-    snprintf(quoted, sizeof(quoted), "\"%s\": ", key);
-    found = strstr(found, quoted);
-    assert_non_null(found);
-    return found + strlen(quoted);
+    return daemon_client_figure(&ioreqd, client, key);
 }
 
 static uint64_t number(const char *client, const char *key)
@@ -117,33 +52,20 @@ static void wait_for_processing(uint32_t count)
     uint32_t found;
     do {
         found = 0;
-        for (const char *at = status(); (at = strstr(at, "\"processing\"")); at++)
+        for (const char *at = daemon_status(&ioreqd); (at = strstr(at, "\"processing\"")); at++)
             found++;
         if (found != count)
             daemon_pause();
     } while (found != count);
 }
 
-static uint32_t open_descriptors(void)
-{
-    char path[64];
-    uint32_t count = 0;
-    snprintf(path, sizeof(path), "/proc/%d/fd", (int)ioreqd.pid);
-    DIR *folder = opendir(path);
-    assert_non_null(folder);
-    while (readdir(folder))
-        count++;
-    closedir(folder);
-    return count;
-}
-
 /* Once the connections of before have ended. */
 static uint32_t settled_descriptors(void)
 {
-    uint32_t count = open_descriptors();
+    uint32_t count = descriptors_count(ioreqd.pid);
     for (int same = 0; same < 20; same++) {
         daemon_pause();
-        uint32_t now = open_descriptors();
+        uint32_t now = descriptors_count(ioreqd.pid);
         same = now == count ? same : 0;
         count = now;
     }
@@ -153,9 +75,9 @@ static uint32_t settled_descriptors(void)
 /* Registrations end by and by. */
 static void assert_descriptors(uint32_t expected)
 {
-    for (int i = 0; i < 1000 && open_descriptors() != expected; i++)
+    for (int i = 0; i < 1000 && descriptors_count(ioreqd.pid) != expected; i++)
         daemon_pause();
-    assert_int_equal(open_descriptors(), expected);
+    assert_int_equal(descriptors_count(ioreqd.pid), expected);
 }
 
 /* ---- the guest --------------------------------------------------------------------------- */
@@ -260,10 +182,10 @@ static void row37_client_made_at_run_time_is_refused_without_a_trace(void **stat
         assert_true(strlen(ioreq_error(NULL)) > 0);
     }
     assert_int_equal(ioreq_create(ioreqd.socket, "guest", "patient", ranges, 1, &client), -EEXIST);
-    assert_null(strstr(status(), "\"new\""));
+    assert_null(strstr(daemon_status(&ioreqd), "\"new\""));
     assert_int_equal(ioreq_create(ioreqd.socket, "guest", "new", ranges, 1, &client), 0);
     assert_int_equal(ioreq_destroy(client), 0);
-    assert_null(strstr(status(), "\"new\""));
+    assert_null(strstr(daemon_status(&ioreqd), "\"new\""));
 }
 
 static void one_process_may_not_take_all_places(void **state)
@@ -277,7 +199,7 @@ static void one_process_may_not_take_all_places(void **state)
         assert_int_equal(ioreq_create(ioreqd.socket, "guest", name, NULL, 0, &clients[i]), 0);
     }
     assert_int_equal(ioreq_create(ioreqd.socket, "guest", "more", NULL, 0, &more), -EDQUOT);
-    assert_null(strstr(status(), "\"more\""));
+    assert_null(strstr(daemon_status(&ioreqd), "\"more\""));
     struct outside outside = registered("patient"); /* another one may */
     outside_kill(&outside);
     for (uint32_t i = 0; i < 16; i++)
@@ -705,7 +627,7 @@ static void fifty_deaths_leave_nothing_behind(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, ioreqd_end)
     const struct CMUnitTest tests[] = {
         TEST(row37_registration_is_refused_with_its_reason),
         TEST(row37_client_made_at_run_time_is_refused_without_a_trace),

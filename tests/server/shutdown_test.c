@@ -2,7 +2,7 @@
 /* The end of the server with requests in flight at somebody who does not answer: every requester has
  * its answer, in bounded time. */
 #include "server/threads/sandbox.h"
-#include "tests/support/daemon.h"
+#include "tests/support/ioreqd.h"
 #include "tests/support/world.h"
 
 #include <pthread.h>
@@ -237,21 +237,10 @@ static void settled_vm_takes_on_no_more(void **state)
 
 /* ---- ioreqd ------------------------------------------------------------------------------ */
 
-static struct daemon ioreqd;
-
 static int start(void **state)
 {
-    (void)state;
-    daemon_init(&ioreqd);
-    daemon_write_config(&ioreqd, "none", ", settle: 50ms");
-    daemon_start(&ioreqd);
-    return 0;
-}
-
-static int end(void **state)
-{
-    (void)state;
-    daemon_fini(&ioreqd);
+    ioreqd_init(state);
+    ioreqd_start(", settle: 50ms");
     return 0;
 }
 
@@ -260,8 +249,7 @@ static int converse(const char *line, int *descriptor)
 {
     char reply[WIRE_LINE_MAX];
     const char *text;
-    int server = wire_connect(ioreqd.socket);
-    assert_true(server >= 0);
+    int server = daemon_connect(&ioreqd);
     assert_int_equal(wire_send_line(server, "%s", line), 0);
     assert_int_equal(wire_receive_line(server, reply, sizeof(reply), descriptor), 0);
     assert_int_equal(wire_parse_reply(reply, &text), 0);
@@ -303,7 +291,7 @@ static void sigterm_with_nothing_in_flight_says_nothing_of_it(void **state)
     assert_false(daemon_file_has(ioreqd.err, "not answered in time"));
 }
 
-#define DAEMON_TEST(function) cmocka_unit_test_setup_teardown(function, start, end)
+#define DAEMON_TEST(function) cmocka_unit_test_setup_teardown(function, start, ioreqd_fini)
 
 int main(void)
 {

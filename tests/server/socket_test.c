@@ -1,61 +1,18 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* ioreqd's socket: who may connect, and what is done about silent peers and descriptors that nobody
  * asked for. */
-#include "tests/support/daemon.h"
+#include "tests/support/descriptors.h"
+#include "tests/support/ioreqd.h"
 
-#include <dirent.h>
 #include <poll.h>
 #include <sys/socket.h>
 
-static struct daemon ioreqd;
-
-static int init(void **state)
-{
-    (void)state;
-    daemon_init(&ioreqd);
-    return 0;
-}
-
-static int fini(void **state)
-{
-    (void)state;
-    daemon_fini(&ioreqd);
-    return 0;
-}
-
-static void start(const char *extra)
-{
-    daemon_write_config(&ioreqd, "none", extra);
-    daemon_start(&ioreqd);
-}
-
-static int connect_peer(void)
-{
-    int peer = wire_connect(ioreqd.socket);
-    assert_true(peer >= 0);
-    return peer;
-}
-
-/* One line, and the first one of its reply, which must be ok. */
-static void ask(const char *line)
-{
-    char reply[WIRE_LINE_MAX];
-    int peer = connect_peer();
-    assert_int_equal(wire_send_line(peer, "%s", line), 0);
-    assert_int_equal(wire_receive_line(peer, reply, sizeof(reply), NULL), 0);
-    assert_string_equal(reply, "ok");
-    close(peer);
-}
-
 static int run_status(void)
 {
-    struct daemon ctl = ioreqd;
-    snprintf(ctl.out, sizeof(ctl.out), "%s/ctl-out", ioreqd.folder);
-    snprintf(ctl.err, sizeof(ctl.err), "%s/ctl-err", ioreqd.folder);
+    struct daemon ctl = daemon_beside(&ioreqd);
     const char *const arguments[] = {BINARY_DIR "/ioreqctl", "--socket", ioreqd.socket, "status",
                                      NULL};
-    daemon_spawn(&ctl, arguments);
-    return daemon_wait(&ctl);
+    return daemon_run(&ctl, arguments);
 }
 
 /* ---- who may connect --------------------------------------------------------------------- */
@@ -72,11 +29,11 @@ static void socket_is_its_owners_unless_others_are_allowed(void **state)
 {
     (void)state;
     mode_t mask = umask(0);
-    start("");
+    ioreqd_start("");
     assert_int_equal(socket_mode(), 0600);
     assert_int_equal(daemon_stop(&ioreqd), 0);
     umask(077);
-    start(", allowed_uids: [12345]");
+    ioreqd_start(", allowed_uids: [12345]");
     assert_int_equal(socket_mode(), 0666);
     assert_int_equal(daemon_stop(&ioreqd), 0);
     umask(mask);
@@ -89,7 +46,7 @@ static void user_who_is_allowed_attaches(void **state)
         print_message("skip: only root can become somebody else\n");
         skip();
     }
-    start(", allowed_uids: [12345, 65534]");
+    ioreqd_start(", allowed_uids: [12345, 65534]");
     pid_t child = fork();
     assert_true(child >= 0);
     if (child == 0) {
@@ -136,11 +93,11 @@ static bool is_cut(int peer, int timeout_ms)
 static void silent_peers_lock_nobody_out(void **state)
 {
     (void)state;
-    start("");
+    ioreqd_start("");
     struct requester *requester = daemon_attach(&ioreqd, "guest");
     int peers[SILENT_PEERS];
     for (int i = 0; i < SILENT_PEERS; i++)
-        peers[i] = connect_peer();
+        peers[i] = daemon_connect(&ioreqd);
     for (int i = 0; i < 3; i++)
         assert_int_equal(run_status(), 0);
     /* The one that was silent for longest made room, the attached one did not. */
@@ -157,12 +114,12 @@ static void silent_peers_lock_nobody_out(void **state)
 static void silent_peer_is_cut_but_no_attached_or_waiting_one(void **state)
 {
     (void)state;
-    start("");
+    ioreqd_start("");
     struct requester *requester = daemon_attach(&ioreqd, "guest");
-    int waiting = connect_peer();
-    ask("client-create-external other model");
+    int waiting = daemon_connect(&ioreqd);
+    daemon_ask(&ioreqd, "client-create-external other model");
     assert_int_equal(wire_send_line(waiting, "client-attach other model"), 0);
-    int silent = connect_peer(), half = connect_peer();
+    int silent = daemon_connect(&ioreqd), half = daemon_connect(&ioreqd);
     assert_int_equal(send(half, "stat", 4, MSG_NOSIGNAL), 4);
     assert_false(is_cut(silent, 200)); /* not at once */
     assert_true(is_cut(silent, 30000));
@@ -176,25 +133,12 @@ static void silent_peer_is_cut_but_no_attached_or_waiting_one(void **state)
 
 /* ---- descriptors ------------------------------------------------------------------------- */
 
-static int count_descriptors(pid_t pid)
-{
-    char path[64];
-    int count = 0;
-    snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
-    DIR *folder = opendir(path);
-    assert_non_null(folder);
-    while (readdir(folder))
-        count++;
-    closedir(folder);
-    return count;
-}
-
 /* The server hears of a peer's end a little later. Fewer than before: the one that asked whether the
  * server is ready was still open then. */
-static void assert_no_more_than(int before)
+static void assert_no_more_than(uint32_t before)
 {
-    int after = 0;
-    for (int i = 0; i < 1000 && (after = count_descriptors(ioreqd.pid)) > before; i++)
+    uint32_t after = 0;
+    for (int i = 0; i < 1000 && (after = descriptors_count(ioreqd.pid)) > before; i++)
         daemon_pause();
     assert_in_range(after, 0, before);
 }
@@ -209,7 +153,7 @@ static void send_with(int count, const char *text, char *reply, size_t reply_byt
         char bytes[CMSG_SPACE(PASSED_MAX * sizeof(int))];
     } control = {0};
     int passed[PASSED_MAX];
-    int peer = connect_peer();
+    int peer = daemon_connect(&ioreqd);
     for (int i = 0; i < count; i++)
         passed[i] = STDIN_FILENO;
     struct iovec piece = {(char *)(uintptr_t)text, strlen(text)};
@@ -244,8 +188,8 @@ static void row39_descriptors_that_come_with_a_line_are_closed(void **state)
         {PASSED_MAX, "half a li", ""},
         {1, "attach nobody\n", "error 2 no VM"},
     };
-    start("");
-    int before = count_descriptors(ioreqd.pid);
+    ioreqd_start("");
+    uint32_t before = descriptors_count(ioreqd.pid);
     char reply[WIRE_LINE_MAX];
     for (int round = 0; round < 5; round++) {
         for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -261,10 +205,10 @@ static void row39_descriptors_that_come_with_a_line_are_closed(void **state)
 static void requesters_and_peers_leave_no_descriptor_behind(void **state)
 {
     (void)state;
-    start("");
+    ioreqd_start("");
     requester_detach(daemon_attach(&ioreqd, "guest"));
     assert_int_equal(run_status(), 0);
-    int before = count_descriptors(ioreqd.pid);
+    uint32_t before = descriptors_count(ioreqd.pid);
     for (int i = 0; i < 50; i++) {
         requester_detach(daemon_attach(&ioreqd, "guest"));
         assert_true(daemon_answers(&ioreqd));
@@ -273,18 +217,16 @@ static void requesters_and_peers_leave_no_descriptor_behind(void **state)
     assert_int_equal(daemon_stop(&ioreqd), 0);
 }
 
-#define DAEMON_TEST(function) cmocka_unit_test_setup_teardown(function, init, fini)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        DAEMON_TEST(socket_is_its_owners_unless_others_are_allowed),
-        DAEMON_TEST(user_who_is_allowed_attaches),
-        DAEMON_TEST(file_in_the_sockets_place_is_left_alone),
-        DAEMON_TEST(silent_peers_lock_nobody_out),
-        DAEMON_TEST(silent_peer_is_cut_but_no_attached_or_waiting_one),
-        DAEMON_TEST(row39_descriptors_that_come_with_a_line_are_closed),
-        DAEMON_TEST(requesters_and_peers_leave_no_descriptor_behind),
+        IOREQD_TEST(socket_is_its_owners_unless_others_are_allowed),
+        IOREQD_TEST(user_who_is_allowed_attaches),
+        IOREQD_TEST(file_in_the_sockets_place_is_left_alone),
+        IOREQD_TEST(silent_peers_lock_nobody_out),
+        IOREQD_TEST(silent_peer_is_cut_but_no_attached_or_waiting_one),
+        IOREQD_TEST(row39_descriptors_that_come_with_a_line_are_closed),
+        IOREQD_TEST(requesters_and_peers_leave_no_descriptor_behind),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* A VM's page over many requesters and while a poller hangs in a device: when it may go, who is
  * refused meanwhile, and that all of it ends well once the device comes back. */
+#include "tests/support/descriptors.h"
 #include "tests/support/world.h"
 
-#include <dirent.h>
 #include <stdatomic.h>
+#include <unistd.h>
 
 /* A device that does not come back until it is told to. */
 struct stuck_device {
@@ -48,17 +49,6 @@ static void come_back(struct vm *vm, struct stuck_device *device)
         sched_yield();
         vm_detach_again(vm);
     }
-}
-
-static int count_descriptors(void)
-{
-    int count = 0;
-    DIR *folder = opendir("/proc/self/fd");
-    assert_non_null(folder);
-    while (readdir(folder))
-        count++;
-    closedir(folder);
-    return count;
 }
 
 /* ---- states ------------------------------------------------------------------------------ */
@@ -160,17 +150,17 @@ static void hundred_requesters_leave_no_descriptor_behind(void **state)
     world_create(&world, 1);
     struct vm *vm = world_vm(&world, "vm", 1);
     vm_detach(vm);
-    int before = count_descriptors();
+    uint32_t before = descriptors_count(getpid());
     for (int i = 0; i < 100; i++) {
         int descriptor = -1;
         assert_int_equal(vm_attach(vm, WORLD_PID, &descriptor), 0);
-        assert_int_equal(count_descriptors(), before + 1);
+        assert_int_equal(descriptors_count(getpid()), before + 1);
         world_ask(vm, 0, world_read(REQUEST_MMIO, WORLD_MMIO, 4));
         world_round(&world);
         vm_detach(vm);
         vm_detach(vm); /* of no effect */
     }
-    assert_int_equal(count_descriptors(), before);
+    assert_int_equal(descriptors_count(getpid()), before);
     world_destroy(&world);
 }
 
@@ -240,12 +230,12 @@ static void requester_of_a_stuck_poller_is_refused_until_it_is_well(void **state
     stuck_client(vm, 0, &device);
     world_start(&world);
     wait_until_it_hangs(vm, &device);
-    int before = count_descriptors();
+    uint32_t before = descriptors_count(getpid());
     int descriptor = -1;
     for (int i = 0; i < 3; i++)
         assert_int_equal(vm_attach(other, WORLD_PID, &descriptor), -ETIMEDOUT);
     assert_false(other->is_attached);
-    assert_int_equal(count_descriptors(), before);
+    assert_int_equal(descriptors_count(getpid()), before);
     atomic_store(&device.is_over, true);
     int result = -ETIMEDOUT;
     while (result == -ETIMEDOUT) {

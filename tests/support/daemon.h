@@ -3,6 +3,11 @@
  * daemon.h - runs the built ioreqd on a configuration of the test's, as its own process, in a
  * folder of its own that goes at the end.
  *
+ * Flow:    daemon_init -> daemon_write_config, daemon_write_guest or a file of one's own ->
+ *          daemon_start -> daemon_attach, daemon_ask, daemon_status... -> daemon_stop -> daemon_fini.
+ * Memory:  the caller's struct daemon.
+ * Errors:  asserted: a test cannot go on.
+ *
  * Under sanitizers the sandbox is off: their run time makes system calls of its own.
  */
 #ifndef TESTS_SUPPORT_DAEMON_H
@@ -10,11 +15,13 @@
 
 #include "server/socket/wire.h"
 #include "server/vm/requester.h"
+#include "tests/support/scratch_folder.h"
 
 #include "clients/request.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -22,6 +29,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -33,8 +41,16 @@
 
 #define DAEMON_SCRATCH 0xfe000000ull
 
+/* A client of VM "guest" as the configuration has it: 512 words of 8 bytes. */
+#define DAEMON_SCRATCH_CLIENT                                           \
+    "  - name: scratch\n"                                               \
+    "    vm: guest\n"                                                   \
+    "    device: register_bank\n"                                       \
+    "    ranges: [{type: mmio, first: 0xfe000000, last: 0xfe000fff}]\n" \
+    "    options: {registers: [{name: word, offset: 0, size: 8, count: 512}]}\n"
+
 struct daemon {
-    char folder[64];
+    char folder[SCRATCH_FOLDER_BYTES];
     char socket[96];
     char config[96];
     char out[96]; /* its stdout and stderr, as files */
@@ -46,8 +62,7 @@ struct daemon {
 static inline void daemon_init(struct daemon *daemon)
 {
     memset(daemon, 0, sizeof(*daemon));
-    snprintf(daemon->folder, sizeof(daemon->folder), "/tmp/ioreqd-test-XXXXXX");
-    assert_non_null(mkdtemp(daemon->folder));
+    scratch_folder_create(daemon->folder);
     chmod(daemon->folder, 0755);
     snprintf(daemon->socket, sizeof(daemon->socket), "%s/socket", daemon->folder);
     snprintf(daemon->config, sizeof(daemon->config), "%s/config.yaml", daemon->folder);
@@ -55,12 +70,11 @@ static inline void daemon_init(struct daemon *daemon)
     snprintf(daemon->err, sizeof(daemon->err), "%s/err", daemon->folder);
 }
 
+/* ---- its configuration ------------------------------------------------------------------- */
+
 static inline void daemon_write(const char *path, const char *text)
 {
-    FILE *file = fopen(path, "we");
-    assert_non_null(file);
-    fputs(text, file);
-    assert_int_equal(fclose(file), 0);
+    scratch_file_write(path, text);
 }
 
 /* A VM "guest" with two vCPUs, a scratch bank, a console to `console`, and a second VM "other" on
@@ -82,15 +96,44 @@ static inline void daemon_write_config(const struct daemon *daemon, const char *
              "    device: debug_console\n"
              "    ranges: [{type: portio, first: 0x402}]\n"
              "    options: {output: \"%s\"}\n"
-             "  - name: scratch\n"
-             "    vm: guest\n"
-             "    device: register_bank\n"
-             "    ranges: [{type: mmio, first: 0xfe000000, last: 0xfe000fff}]\n"
-             "    options: {registers: [{name: word, offset: 0, size: 8, count: 512}]}\n"
+             "%s"
              "  - {name: rest, vm: guest, device: fallback}\n",
-             daemon->socket, extra, DAEMON_SANDBOX, console);
+             daemon->socket, extra, DAEMON_SANDBOX, console, DAEMON_SCRATCH_CLIENT);
     daemon_write(daemon->config, text);
 }
+
+/* A VM "guest" with so many vCPUs on a poller "rt", and its scratch bank; more clients follow. */
+static inline void daemon_write_guest(const struct daemon *daemon, uint32_t vcpus)
+{
+    char text[1024];
+    snprintf(text, sizeof(text),
+             "server: {socket: %s}\n"
+             "pollers:\n"
+             "  - {name: rt, cpu: any, idle: yield, sandbox: %s}\n"
+             "vms:\n"
+             "  - {name: guest, vcpus: %u, source: memfd, poller: rt}\n"
+             "clients:\n" DAEMON_SCRATCH_CLIENT,
+             daemon->socket, DAEMON_SANDBOX, vcpus);
+    daemon_write(daemon->config, text);
+}
+
+/* Adds a client that a process serves, on 4 KiB of MMIO from first on. */
+static inline void daemon_add_process(const struct daemon *daemon, const char *name, uint64_t first,
+                                      const char *options)
+{
+    FILE *file = fopen(daemon->config, "ae");
+    assert_non_null(file);
+    fprintf(file,
+            "  - name: %s\n"
+            "    vm: guest\n"
+            "    device: process\n"
+            "    ranges: [{type: mmio, first: %" PRIu64 ", last: %" PRIu64 "}]\n"
+            "    options: {%s}\n",
+            name, first, first + 0xfff, options);
+    assert_int_equal(fclose(file), 0);
+}
+
+/* ---- its life ---------------------------------------------------------------------------- */
 
 static inline void daemon_pause(void)
 {
@@ -141,6 +184,32 @@ static inline int daemon_wait(struct daemon *daemon)
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
+/* A program's whole run; its exit code, or 128 + the signal. */
+static inline int daemon_run(struct daemon *daemon, const char *const *arguments)
+{
+    daemon_spawn(daemon, arguments);
+    return daemon_wait(daemon);
+}
+
+/* For daemon_run: another program, in the daemon's folder, with outputs of its own. A forked child of
+ * the test has others. */
+static inline struct daemon daemon_beside(const struct daemon *daemon)
+{
+    struct daemon beside = *daemon;
+    beside.prepare = NULL;
+    snprintf(beside.out, sizeof(beside.out), "%s/out-%d", daemon->folder, (int)getpid());
+    snprintf(beside.err, sizeof(beside.err), "%s/err-%d", daemon->folder, (int)getpid());
+    return beside;
+}
+
+static inline void daemon_show_errors(const struct daemon *daemon)
+{
+    char command[128];
+    snprintf(command, sizeof(command), "cat %s >&2", daemon->err);
+    if (system(command) != 0)
+        print_message("no stderr\n");
+}
+
 /* True once the server replies on its socket. */
 static inline bool daemon_answers(const struct daemon *daemon)
 {
@@ -159,10 +228,7 @@ static inline void daemon_wait_until_ready(struct daemon *daemon)
     while (!daemon_answers(daemon)) {
         if (waitpid(daemon->pid, NULL, WNOHANG) != 0) {
             daemon->pid = 0;
-            char command[128];
-            snprintf(command, sizeof(command), "cat %s >&2", daemon->err);
-            if (system(command) != 0)
-                print_message("no stderr\n");
+            daemon_show_errors(daemon);
             fail_msg("ioreqd did not start");
         }
         daemon_pause();
@@ -188,10 +254,68 @@ static inline void daemon_fini(struct daemon *daemon)
         kill(daemon->pid, SIGKILL);
         daemon_wait(daemon);
     }
-    char command[128];
-    snprintf(command, sizeof(command), "rm -rf %s", daemon->folder);
-    assert_int_equal(system(command), 0);
+    scratch_folder_destroy(daemon->folder);
 }
+
+/* ---- what it is asked, and says ---------------------------------------------------------- */
+
+static inline int daemon_connect(const struct daemon *daemon)
+{
+    int peer = wire_connect(daemon->socket);
+    assert_true(peer >= 0);
+    return peer;
+}
+
+/* One line, and the first one of its reply, which must be ok. */
+static inline void daemon_ask(const struct daemon *daemon, const char *line)
+{
+    char reply[WIRE_LINE_MAX];
+    int peer = daemon_connect(daemon);
+    assert_int_equal(wire_send_line(peer, "%s", line), 0);
+    assert_int_equal(wire_receive_line(peer, reply, sizeof(reply), NULL), 0);
+    assert_string_equal(reply, "ok");
+    close(peer);
+}
+
+/* `status json`; static. */
+static inline const char *daemon_status(const struct daemon *daemon)
+{
+    static char text[1 << 17];
+    size_t length = 0;
+    ssize_t count;
+    int peer = daemon_connect(daemon);
+    assert_int_equal(wire_send_line(peer, "status json"), 0);
+    while ((count = recv(peer, text + length, sizeof(text) - 1 - length, 0)) > 0)
+        length += (size_t)count;
+    text[length] = '\0';
+    close(peer);
+    const char *json = strchr(text, '\n');
+    assert_non_null(json);
+    return json + 1;
+}
+
+/* The text of the status behind the first "key": that comes after mark. */
+static inline const char *daemon_figure(const struct daemon *daemon, const char *mark,
+                                        const char *key)
+{
+    char quoted[64];
+    const char *status = daemon_status(daemon), *found = strstr(status, mark);
+    snprintf(quoted, sizeof(quoted), "\"%s\": ", key);
+    found = found ? strstr(found, quoted) : NULL;
+    if (!found)
+        fail_msg("no %s behind '%s' in %s", quoted, mark, status);
+    return found + strlen(quoted);
+}
+
+static inline const char *daemon_client_figure(const struct daemon *daemon, const char *client,
+                                               const char *key)
+{
+    char mark[64];
+    snprintf(mark, sizeof(mark), "\"name\": \"%s\"", client);
+    return daemon_figure(daemon, mark, key);
+}
+
+/* ---- a requester of its ------------------------------------------------------------------ */
 
 static inline struct requester *daemon_attach(const struct daemon *daemon, const char *vm)
 {
@@ -234,6 +358,31 @@ static inline void daemon_write_word(struct requester *requester, uint64_t addre
                                             .size_bytes = 8,
                                             .type = REQUEST_MMIO,
                                             .direction = REQUEST_WRITE});
+}
+
+static inline uint8_t daemon_read_port(struct requester *requester, uint64_t port)
+{
+    return (uint8_t)daemon_access(
+        requester, 0,
+        (struct requester_access){
+            .address = port, .size_bytes = 1, .type = REQUEST_PORTIO, .direction = REQUEST_READ});
+}
+
+static inline void daemon_write_port(struct requester *requester, uint64_t port, uint8_t value)
+{
+    daemon_access(requester, 0,
+                  (struct requester_access){.address = port,
+                                            .value = value,
+                                            .size_bytes = 1,
+                                            .type = REQUEST_PORTIO,
+                                            .direction = REQUEST_WRITE});
+}
+
+/* To the client "console" of daemon_write_config. */
+static inline void daemon_write_console(struct requester *requester, const char *text)
+{
+    for (; *text; text++)
+        daemon_write_port(requester, 0x402, (uint8_t)*text);
 }
 
 /* Writes and reads back `count` scratch words. */

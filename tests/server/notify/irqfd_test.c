@@ -5,9 +5,9 @@
 #include "server/log.h"
 #include "server/socket/connection.h"
 #include "server/socket/wire.h"
+#include "tests/support/descriptors.h"
 #include "tests/support/world.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
@@ -39,17 +39,6 @@ static int teardown(void **state)
     close(eventfds[0]);
     close(eventfds[1]);
     return 0;
-}
-
-static uint32_t open_descriptors(void)
-{
-    uint32_t count = 0;
-    DIR *folder = opendir("/proc/self/fd");
-    assert_non_null(folder);
-    while (readdir(folder))
-        count++;
-    closedir(folder);
-    return count;
 }
 
 /* ---- what the server keeps --------------------------------------------------------------- */
@@ -94,7 +83,7 @@ static void there_is_a_limit_and_the_end_leaks_nothing(void **state)
 {
     (void)state;
     int more[IRQFDS_MAX + 1];
-    uint32_t before = open_descriptors();
+    uint32_t before = descriptors_count(getpid());
     for (uint32_t i = 0; i <= IRQFDS_MAX; i++) {
         more[i] = eventfd(0, EFD_CLOEXEC);
         assert_int_equal(vm_irqfd_assign(vm, more[i], &line_5), i < IRQFDS_MAX ? 0 : -ENOSPC);
@@ -102,7 +91,7 @@ static void there_is_a_limit_and_the_end_leaks_nothing(void **state)
     assert_int_equal(vm_destroy(vm), 0);
     for (uint32_t i = 0; i <= IRQFDS_MAX; i++)
         close(more[i]);
-    assert_int_equal(open_descriptors(), before);
+    assert_int_equal(descriptors_count(getpid()), before);
 }
 
 /* ---- what a requester is told ------------------------------------------------------------ */
@@ -237,12 +226,12 @@ static void a_requester_is_told_at_attach_and_after(void **state)
 {
     (void)state;
     log_info("descriptors are counted from here on"); /* the log opens its own for its first line */
-    uint32_t before = open_descriptors();
+    uint32_t before = descriptors_count(getpid());
     assert_int_equal(vm_irqfd_assign(vm, eventfds[0], &line_5), 0);
     run_scene(peer_hears_all, change_while_attached);
     run_scene(peer_hears_what_is_left, NULL); /* the next one */
     assert_int_equal(vm_irqfd_deassign(vm, eventfds[1]), 0);
-    assert_int_equal(open_descriptors(), before);
+    assert_int_equal(descriptors_count(getpid()), before);
 }
 
 static void change_for_ever(struct scene *scene, uint64_t number)
@@ -270,10 +259,10 @@ static void peer_never_reads(struct scene *scene)
 static void requester_that_does_not_read_is_cut(void **state)
 {
     (void)state;
-    uint32_t before = open_descriptors();
+    uint32_t before = descriptors_count(getpid());
     run_scene(peer_never_reads, change_for_ever);
     assert_null(vm->link);
-    assert_int_equal(open_descriptors(), before);
+    assert_int_equal(descriptors_count(getpid()), before);
 }
 
 static void destroy_the_vm(struct scene *scene, uint64_t number)
@@ -339,11 +328,11 @@ static void row39_descriptors_that_nobody_asked_for_are_closed(void **state)
 {
     (void)state;
     const int counts[] = {1, 2, 3, 253}; /* in each of two pieces */
-    uint32_t before = open_descriptors();
+    uint32_t before = descriptors_count(getpid());
     for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
         descriptor_count = counts[i];
         run_scene(peer_passes_many, NULL);
-        assert_int_equal(open_descriptors(), before);
+        assert_int_equal(descriptors_count(getpid()), before);
     }
 }
 

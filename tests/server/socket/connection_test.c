@@ -1,52 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Peers of ioreqd that are slow, half gone or gone while they wait: they get what is theirs, and take
  * nothing from the others. */
-#include "tests/support/daemon.h"
+#include "tests/support/ioreqd.h"
 
 #include <poll.h>
 #include <sys/socket.h>
 
 #define WAITING_PEERS 70 /* more than CONNECTIONS_MAX */
-
-static struct daemon ioreqd;
-
-static int init(void **state)
-{
-    (void)state;
-    daemon_init(&ioreqd);
-    return 0;
-}
-
-static int fini(void **state)
-{
-    (void)state;
-    daemon_fini(&ioreqd);
-    return 0;
-}
-
-static void start(void)
-{
-    daemon_write_config(&ioreqd, "none", "");
-    daemon_start(&ioreqd);
-}
-
-static int connect_peer(void)
-{
-    int peer = wire_connect(ioreqd.socket);
-    assert_true(peer >= 0);
-    return peer;
-}
-
-/* One line, and the first one of its reply, which must be ok. */
-static void ask(const char *line)
-{
-    char reply[WIRE_LINE_MAX];
-    int peer = connect_peer();
-    assert_int_equal(wire_send_line(peer, "%s", line), 0);
-    assert_int_equal(wire_receive_line(peer, reply, sizeof(reply), NULL), 0);
-    assert_string_equal(reply, "ok");
-    close(peer);
-}
 
 /* True if something came within timeout_ms, be it the end. */
 static bool hears(int peer, int timeout_ms)
@@ -76,10 +36,10 @@ static uint64_t control_cpu_ns(void)
 static void waiting_peers_that_go_away_leave_their_places(void **state)
 {
     (void)state;
-    start();
-    ask("client-create-external other model");
+    ioreqd_start("");
+    daemon_ask(&ioreqd, "client-create-external other model");
     for (int i = 0; i < 2 * WAITING_PEERS; i++) {
-        int waiting = connect_peer();
+        int waiting = daemon_connect(&ioreqd);
         assert_int_equal(wire_send_line(waiting, "client-attach other model"), 0);
         if (i % 2) {
             shutdown(waiting, SHUT_WR);
@@ -97,9 +57,9 @@ static void waiting_peers_that_go_away_leave_their_places(void **state)
 static void half_gone_peer_that_waits_keeps_nobody_busy(void **state)
 {
     (void)state;
-    start();
-    ask("client-create-external other model");
-    int waiting = connect_peer();
+    ioreqd_start("");
+    daemon_ask(&ioreqd, "client-create-external other model");
+    int waiting = daemon_connect(&ioreqd);
     assert_int_equal(wire_send_line(waiting, "client-attach other model"), 0);
     shutdown(waiting, SHUT_WR);
     assert_true(daemon_answers(&ioreqd)); /* it has been heard by now */
@@ -108,7 +68,7 @@ static void half_gone_peer_that_waits_keeps_nobody_busy(void **state)
     assert_true(control_cpu_ns() - before < 250000000);
     /* It still gets its reply. */
     char reply[WIRE_LINE_MAX];
-    ask("client-destroy other model");
+    daemon_ask(&ioreqd, "client-destroy other model");
     assert_int_equal(wire_receive_line(waiting, reply, sizeof(reply), NULL), 0);
     assert_non_null(strstr(reply, "being destroyed"));
     close(waiting);
@@ -177,7 +137,7 @@ static void slow_and_half_gone_readers_get_the_whole_reply(void **state)
     (void)state;
     start_many();
     for (int is_half_gone = 0; is_half_gone < 2; is_half_gone++) {
-        int peer = connect_peer();
+        int peer = daemon_connect(&ioreqd);
         assert_int_equal(wire_send_line(peer, "status json"), 0);
         if (is_half_gone)
             shutdown(peer, SHUT_WR);
@@ -194,7 +154,7 @@ static void reader_who_goes_away_leaves_the_others_alone(void **state)
     (void)state;
     start_many();
     for (int i = 0; i < 10; i++) {
-        int peer = connect_peer();
+        int peer = daemon_connect(&ioreqd);
         assert_int_equal(wire_send_line(peer, "status json"), 0);
         char byte;
         assert_int_equal(recv(peer, &byte, 1, 0), 1);
@@ -204,15 +164,13 @@ static void reader_who_goes_away_leaves_the_others_alone(void **state)
     assert_int_equal(daemon_stop(&ioreqd), 0);
 }
 
-#define DAEMON_TEST(function) cmocka_unit_test_setup_teardown(function, init, fini)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        DAEMON_TEST(waiting_peers_that_go_away_leave_their_places),
-        DAEMON_TEST(half_gone_peer_that_waits_keeps_nobody_busy),
-        DAEMON_TEST(slow_and_half_gone_readers_get_the_whole_reply),
-        DAEMON_TEST(reader_who_goes_away_leaves_the_others_alone),
+        IOREQD_TEST(waiting_peers_that_go_away_leave_their_places),
+        IOREQD_TEST(half_gone_peer_that_waits_keeps_nobody_busy),
+        IOREQD_TEST(slow_and_half_gone_readers_get_the_whole_reply),
+        IOREQD_TEST(reader_who_goes_away_leaves_the_others_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,28 +2,17 @@
 /* Page sources on an invented /sys and /dev: what is wrong is told with its remedy, what is right is
  * mapped, and nothing is left open. */
 #include "tests/server/sources/tree.h"
+#include "tests/support/descriptors.h"
 
 #include "server/sources/lost_page.h"
 #include "server/sources/source.h"
 #include "server/sources/vfio_group.h"
 
-#include <dirent.h>
 #include <errno.h>
 
 static struct tree tree;
 static struct page_source source;
 static char reason[SOURCE_REASON_BYTES];
-
-static int count_descriptors(void)
-{
-    int count = 0;
-    DIR *folder = opendir("/proc/self/fd");
-    assert_non_null(folder);
-    while (readdir(folder))
-        count++;
-    closedir(folder);
-    return count;
-}
 
 static int begin(void **state)
 {
@@ -50,13 +39,13 @@ static int open_source(const struct page_source_kind *kind, const struct config_
 static void refuses(const struct page_source_kind *kind, struct config_place place, int result,
                     const char *expected)
 {
-    int descriptors = count_descriptors();
+    uint32_t descriptors = descriptors_count(getpid());
     assert_int_equal(open_source(kind, &place), result);
     if (!strstr(reason, expected))
         fail_msg("expected '%s' in '%s'", expected, reason);
     assert_null(source.kind);
     assert_null(source.slots);
-    assert_int_equal(count_descriptors(), descriptors);
+    assert_int_equal(descriptors_count(getpid()), descriptors);
 }
 
 static const struct config_place pci_place = {.device = TREE_BDF, .map = 2};
@@ -105,7 +94,7 @@ static void pci_wants_a_registered_page(void **state)
 static void pci_serves_a_page_as_it_is(void **state)
 {
     (void)state;
-    int descriptors = count_descriptors();
+    uint32_t descriptors = descriptors_count(getpid());
     tree_pci_device(&tree);
     struct acrn_io_request *slots = tree_page(&tree, TREE_PCI "/resource2", 3 * 4096, 8192);
     slots[3].processed = SLOT_PENDING;
@@ -118,7 +107,7 @@ static void pci_serves_a_page_as_it_is(void **state)
     assert_int_equal(source.node, SOURCE_ANY_NODE);
     assert_int_equal(page_source_check(&source, reason), 0);
     page_source_close(&source);
-    assert_int_equal(count_descriptors(), descriptors);
+    assert_int_equal(descriptors_count(getpid()), descriptors);
     assert_int_equal(slots[3].processed, SLOT_COMPLETE);
 }
 

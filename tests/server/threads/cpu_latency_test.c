@@ -2,26 +2,10 @@
 /* The kernel is asked for no deep sleep exactly as long as pollers run that spin. A file stands in
  * for the device, and ioreqd itself is asked what it holds. */
 #include "server/threads/cpu_latency.h"
-#include "tests/support/daemon.h"
+#include "tests/support/ioreqd.h"
 
 #include <dirent.h>
 #include <limits.h>
-
-static struct daemon ioreqd;
-
-static int init(void **state)
-{
-    (void)state;
-    daemon_init(&ioreqd);
-    return 0;
-}
-
-static int fini(void **state)
-{
-    (void)state;
-    daemon_fini(&ioreqd);
-    return 0;
-}
 
 /* How many descriptors of a process lead to path. */
 static uint32_t count_open(pid_t pid, const char *path)
@@ -112,14 +96,12 @@ static void ioreqd_holds_it_while_a_poller_spins_or_pauses(void **state)
     assert_int_equal(held_with("yield", "spin", "leave"), 0);
 }
 
-#define IN_FOLDER(function) cmocka_unit_test_setup_teardown(function, init, fini)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_cannot_be_held_is_not_held),
-        IN_FOLDER(zero_microseconds_are_held_until_released),
-        IN_FOLDER(ioreqd_holds_it_while_a_poller_spins_or_pauses),
+        IOREQD_TEST(zero_microseconds_are_held_until_released),
+        IOREQD_TEST(ioreqd_holds_it_while_a_poller_spins_or_pauses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
