@@ -2,6 +2,7 @@
 /* The rings of a channel: what a hostile process may do to them first, then what they are for. Rows
  * 31, 32, 33, 34 and 35 of the list of faults, as far as they concern the memory. */
 #include "clients/channel_peer.h"
+#include "tests/support/child.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -188,15 +189,13 @@ static void row34_requests_cannot_be_mapped_writable(void **state)
 static void row34_writing_the_requests_kills_who_does(void **state)
 {
     struct fixture *fixture = *state;
-    pid_t pid = fork();
-    assert_true(pid >= 0);
+    pid_t pid = child_fork();
     if (pid == 0) {
         signal(SIGSEGV, SIG_DFL);
         *(volatile uint32_t *)(uintptr_t)&fixture->peer.requests->epoch = 0;
         _exit(0);
     }
-    int status = 0;
-    assert_int_equal(waitpid(pid, &status, 0), pid);
+    int status = child_wait(pid);
     /* A sanitizer's run time may make an exit of the signal. */
     assert_true(WIFSIGNALED(status) || WEXITSTATUS(status) != 0);
     assert_int_equal(fixture->channel->requests->epoch, EPOCH);

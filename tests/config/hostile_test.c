@@ -4,6 +4,7 @@
  * memory and processor time are then looked at: bounded means far below what the file asks for.
  */
 #include "tests/config/fixture.h"
+#include "tests/support/child.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -76,8 +77,7 @@ static struct outcome *load_as(const char *file, uid_t uid)
 {
     static struct outcome outcome;
     fflush(NULL);
-    pid_t child = fork();
-    assert_true(child >= 0);
+    pid_t child = child_fork();
     if (child == 0)
         load_and_exit(file, uid);
     int status;

@@ -2,6 +2,7 @@
 #include "pollers/notifier.h"
 
 #include "pollers/memory.h"
+#include "tests/support/eventfd.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -48,17 +49,10 @@ static int teardown(void **state)
     return 0;
 }
 
-/* What was written since the last look; 0: nothing. */
-static uint64_t take(int descriptor)
-{
-    uint64_t count = 0;
-    return read(descriptor, &count, sizeof(count)) == sizeof(count) ? count : 0;
-}
-
 static uint64_t take_soon(int descriptor)
 {
     uint64_t count;
-    while ((count = take(descriptor)) == 0)
+    while ((count = eventfd_take(descriptor)) == 0)
         sched_yield();
     return count;
 }
@@ -114,9 +108,9 @@ static void pushes_of_one_round_are_one_write_that_counts_them(void **state)
     struct bench *bench = *state;
     for (int i = 0; i < 5; i++)
         notifier_push(bench->port, bench->signal);
-    assert_int_equal(take(bench->descriptor), 0); /* nobody has written yet */
+    assert_int_equal(eventfd_take(bench->descriptor), 0); /* nobody has written yet */
     assert_int_equal(notifier_round(bench->notifier), 1);
-    assert_int_equal(take(bench->descriptor), 5);
+    assert_int_equal(eventfd_take(bench->descriptor), 5);
     assert_int_equal(notifier_round(bench->notifier), 0);
     assert_int_equal(notifier_figures(bench->notifier).writes, 1);
     assert_int_equal(notifier_figures(bench->notifier).signals, 5);
@@ -135,12 +129,12 @@ static void full_ring_loses_no_signal(void **state)
         notifier_push(bench->port, bench->signal);
     }
     assert_int_equal(notifier_round(bench->notifier), 2);
-    assert_int_equal(take(bench->descriptor), NOTIFIER_RING_ENTRIES + 1);
-    assert_int_equal(take(late), 1); /* seven coalesced into one */
+    assert_int_equal(eventfd_take(bench->descriptor), NOTIFIER_RING_ENTRIES + 1);
+    assert_int_equal(eventfd_take(late), 1); /* seven coalesced into one */
     assert_int_equal(notifier_figures(bench->notifier).overflows, 2);
     notifier_push(bench->port, late_signal); /* there is place again */
     assert_int_equal(notifier_round(bench->notifier), 1);
-    assert_int_equal(take(late), 1);
+    assert_int_equal(eventfd_take(late), 1);
     close(late);
 }
 
@@ -154,7 +148,7 @@ static void indices_wrap(void **state)
         for (uint32_t i = 0; i < NOTIFIER_RING_ENTRIES; i++)
             notifier_push(bench->port, bench->signal);
         notifier_round(bench->notifier);
-        assert_int_equal(take(bench->descriptor), NOTIFIER_RING_ENTRIES);
+        assert_int_equal(eventfd_take(bench->descriptor), NOTIFIER_RING_ENTRIES);
     }
     assert_int_equal(notifier_figures(bench->notifier).overflows, 0);
 }
@@ -166,10 +160,10 @@ static void full_eventfd_is_signalled_already(void **state)
     assert_int_equal(write(bench->descriptor, &full, sizeof(full)), sizeof(full));
     notifier_push(bench->port, bench->signal);
     assert_int_equal(notifier_round(bench->notifier), 1);
-    assert_int_equal(take(bench->descriptor), FULL);
+    assert_int_equal(eventfd_take(bench->descriptor), FULL);
     notifier_push(bench->port, bench->signal);
     notifier_round(bench->notifier);
-    assert_int_equal(take(bench->descriptor), 1);
+    assert_int_equal(eventfd_take(bench->descriptor), 1);
 }
 
 static void full_eventfd_that_blocks_holds_up_nobody(void **state)
@@ -183,7 +177,7 @@ static void full_eventfd_that_blocks_holds_up_nobody(void **state)
     notifier_push(bench->port, signal);
     notifier_push(bench->port, bench->signal);
     notifier_round(bench->notifier);
-    assert_int_equal(take(bench->descriptor), 1);
+    assert_int_equal(eventfd_take(bench->descriptor), 1);
     assert_int_equal(notifier_figures(bench->notifier).jams, 0);
     close(blocking);
 }
@@ -221,7 +215,7 @@ static void stale_signal_rings_nobody(void **state)
     assert_int_equal(old % NOTIFIER_SIGNALS_MAX, bench->signal % NOTIFIER_SIGNALS_MAX);
     notifier_push(bench->port, old);
     notifier_round(bench->notifier);
-    assert_int_equal(take(bench->descriptor), 0);
+    assert_int_equal(eventfd_take(bench->descriptor), 0);
 }
 
 static void remove_writes_what_was_pushed_before(void **state)
@@ -229,7 +223,7 @@ static void remove_writes_what_was_pushed_before(void **state)
     struct bench *bench = *state;
     notifier_push(bench->port, bench->signal);
     assert_int_equal(notifier_remove(bench->notifier, bench->signal), 0);
-    assert_int_equal(take(bench->descriptor), 1);
+    assert_int_equal(eventfd_take(bench->descriptor), 1);
 }
 
 static void stop_writes_what_was_pushed_before(void **state)
@@ -239,7 +233,7 @@ static void stop_writes_what_was_pushed_before(void **state)
         assert_int_equal(notifier_start(bench->notifier), 0);
         notifier_push(bench->port, bench->signal);
         notifier_stop(bench->notifier);
-        assert_int_equal(take(bench->descriptor), 1);
+        assert_int_equal(eventfd_take(bench->descriptor), 1);
     }
 }
 
@@ -296,7 +290,7 @@ static void no_signal_is_lost_under_load(void **state)
     for (int i = 0; i < 2; i++)
         for (int k = 0; k < 2; k++) {
             assert_int_equal(notifier_remove(bench->notifier, pushers[i].signals[k]), 0);
-            sums[i][k] = take(descriptors[i][k]);
+            sums[i][k] = eventfd_take(descriptors[i][k]);
             assert_true(sums[i][k] >= 1 && sums[i][k] <= PUSHES / 2);
             close(descriptors[i][k]);
         }
@@ -333,9 +327,9 @@ static void removed_descriptor_is_not_written_while_others_are(void **state)
         for (int k = 0; k < 3; k++)
             notifier_push(own, signal);
         assert_int_equal(notifier_remove(bench->notifier, signal), 0);
-        assert_int_equal(take(descriptor), 3); /* before remove returned, all of them */
+        assert_int_equal(eventfd_take(descriptor), 3); /* before remove returned, all of them */
         sched_yield();
-        assert_int_equal(take(descriptor), 0); /* and nothing after */
+        assert_int_equal(eventfd_take(descriptor), 0); /* and nothing after */
         close(descriptor);
     }
     pthread_join(pusher.thread, NULL);

@@ -2,6 +2,8 @@
 #include "pollers/notify_ring.h"
 
 #include "pollers/memory.h"
+#include "tests/support/child.h"
+#include "tests/support/eventfd.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -68,32 +70,24 @@ static int teardown(void **state)
     return 0;
 }
 
-/* What was written since the last look; 0: nothing. */
-static uint64_t take(int descriptor)
-{
-    uint64_t count = 0;
-    return read(descriptor, &count, sizeof(count)) == sizeof(count) ? count : 0;
-}
-
 /* Until `wanted` was written in all: more would stay and be found by the next look. */
 static void take_all(struct bench *bench, int descriptor, uint64_t wanted)
 {
     uint64_t sum = 0;
     while (sum < wanted) {
         notify_ring_tend(bench->ring);
-        sum += take(descriptor);
+        sum += eventfd_take(descriptor);
         sched_yield();
     }
     assert_int_equal(sum, wanted);
-    assert_int_equal(take(descriptor), 0);
+    assert_int_equal(eventfd_take(descriptor), 0);
 }
 
 /* ---- bad input ----------------------------------------------------------------------------- */
 
 static int create_where_it_is_refused(int error)
 {
-    pid_t child = fork();
-    assert_true(child >= 0);
+    pid_t child = child_fork();
     if (child == 0) {
         scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
         if (!filter ||
@@ -104,9 +98,7 @@ static int create_where_it_is_refused(int error)
         struct notify_ring *refused;
         _exit(-create(NOTIFY_RING_SQPOLL, &refused));
     }
-    int status = 0;
-    assert_int_equal(waitpid(child, &status, 0), child);
-    return WEXITSTATUS(status);
+    return WEXITSTATUS(child_wait(child));
 }
 
 static void create_fails_where_io_uring_is_not_to_be_had(void **state)
@@ -178,7 +170,7 @@ static void stale_signal_fails(void **state)
     notify_ring_submit(bench->port);
     while (notify_ring_figures(bench->ring).failures == 0)
         notify_ring_tend(bench->ring);
-    assert_int_equal(take(bench->descriptor), 0);
+    assert_int_equal(eventfd_take(bench->descriptor), 0);
 }
 
 /* ---- SUBMIT: the queue stands still between two calls ---------------------------------------- */
@@ -189,11 +181,11 @@ static void push_waits_for_submit_and_submit_writes(void **state)
     for (int i = 0; i < 5; i++)
         notify_ring_push(bench->port, bench->signal);
     notify_ring_tend(bench->ring);
-    assert_int_equal(take(bench->descriptor), 0); /* nobody has written yet */
+    assert_int_equal(eventfd_take(bench->descriptor), 0); /* nobody has written yet */
     assert_int_equal(notify_ring_submit(bench->port), 0);
-    assert_int_equal(take(bench->descriptor), 5);
+    assert_int_equal(eventfd_take(bench->descriptor), 5);
     assert_int_equal(notify_ring_submit(bench->port), 0); /* nothing to do */
-    assert_int_equal(take(bench->descriptor), 0);
+    assert_int_equal(eventfd_take(bench->descriptor), 0);
 }
 
 static void full_queue_loses_no_signal(void **state)
@@ -211,13 +203,13 @@ static void full_queue_loses_no_signal(void **state)
     }
     assert_int_equal(notify_ring_figures(bench->ring).overflows, 14);
     notify_ring_tend(bench->ring); /* writes these, and these only */
-    assert_int_equal(take(late), 7);
-    assert_int_equal(take(bench->descriptor), 7);
+    assert_int_equal(eventfd_take(late), 7);
+    assert_int_equal(eventfd_take(bench->descriptor), 7);
     assert_int_equal(notify_ring_submit(bench->port), 0);
-    assert_int_equal(take(bench->descriptor), NOTIFY_RING_ENTRIES);
+    assert_int_equal(eventfd_take(bench->descriptor), NOTIFY_RING_ENTRIES);
     notify_ring_push(bench->port, late_signal); /* there is place again */
     assert_int_equal(notify_ring_submit(bench->port), 0);
-    assert_int_equal(take(late), 1);
+    assert_int_equal(eventfd_take(late), 1);
     assert_int_equal(notify_ring_figures(bench->ring).overflows, 14);
     close(late);
 }
@@ -232,10 +224,10 @@ static void full_eventfd_is_signalled_already(void **state)
     notify_ring_tend(bench->ring);
     assert_int_equal(notify_ring_figures(bench->ring).full, 1);
     assert_int_equal(notify_ring_figures(bench->ring).failures, 0);
-    assert_int_equal(take(bench->descriptor), FULL);
+    assert_int_equal(eventfd_take(bench->descriptor), FULL);
     notify_ring_push(bench->port, bench->signal);
     assert_int_equal(notify_ring_submit(bench->port), 0);
-    assert_int_equal(take(bench->descriptor), 1);
+    assert_int_equal(eventfd_take(bench->descriptor), 1);
 }
 
 /* Its owner lets it block behind the ring's back, and fills it: a write would never end. */
@@ -254,13 +246,13 @@ static void eventfd_that_comes_to_block_holds_up_nobody(void **state)
     notify_ring_push(bench->port, bench->signal);
     notify_ring_tend(bench->ring);
     assert_int_equal(notify_ring_figures(bench->ring).full, 1);
-    assert_int_equal(take(bench->descriptor), 1);
+    assert_int_equal(eventfd_take(bench->descriptor), 1);
     assert_int_equal(notify_ring_submit(bench->port), 0);
     notify_ring_tend(bench->ring);
     assert_int_equal(notify_ring_figures(bench->ring).full, 1 + NOTIFY_RING_ENTRIES);
-    assert_int_equal(take(hostile), FULL); /* nothing waited to be added */
+    assert_int_equal(eventfd_take(hostile), FULL); /* nothing waited to be added */
     assert_int_equal(fcntl(hostile, F_SETFL, O_NONBLOCK), 0);
-    assert_int_equal(take(hostile), 0);
+    assert_int_equal(eventfd_take(hostile), 0);
     assert_int_equal(notify_ring_remove(bench->ring, signal), 0);
     close(hostile);
 }
@@ -272,7 +264,7 @@ static void remove_writes_what_overflowed_before(void **state)
         notify_ring_push(bench->port, bench->signal);
     assert_int_equal(notify_ring_submit(bench->port), 0);
     assert_int_equal(notify_ring_remove(bench->ring, bench->signal), 0);
-    assert_int_equal(take(bench->descriptor), NOTIFY_RING_ENTRIES + 3);
+    assert_int_equal(eventfd_take(bench->descriptor), NOTIFY_RING_ENTRIES + 3);
 }
 
 static void queue_wraps(void **state)
@@ -282,7 +274,7 @@ static void queue_wraps(void **state)
         for (uint32_t i = 0; i < 1000; i++)
             notify_ring_push(bench->port, bench->signal);
         assert_int_equal(notify_ring_submit(bench->port), 0);
-        assert_int_equal(take(bench->descriptor), 1000);
+        assert_int_equal(eventfd_take(bench->descriptor), 1000);
     }
     assert_int_equal(notify_ring_figures(bench->ring).overflows, 0);
 }
@@ -313,7 +305,7 @@ static void tend_wakes_a_sleeping_kernel_thread(void **state)
             nanosleep(&pause, NULL);
         notify_ring_push(bench->port, bench->signal);
         nanosleep(&pause, NULL);
-        assert_int_equal(take(bench->descriptor), 0); /* nobody woke it */
+        assert_int_equal(eventfd_take(bench->descriptor), 0); /* nobody woke it */
         assert_int_equal(notify_ring_tend(bench->ring), NOTIFY_RING_TEND_SOON_NS);
         take_all(bench, bench->descriptor, 1);
     }
@@ -328,7 +320,7 @@ static void remove_writes_what_was_pushed_before(void **state)
             sched_yield();
         notify_ring_push(bench->port, bench->signal);
         assert_int_equal(notify_ring_remove(bench->ring, bench->signal), 0);
-        assert_int_equal(take(bench->descriptor), 1);
+        assert_int_equal(eventfd_take(bench->descriptor), 1);
         assert_int_equal(notify_ring_add(bench->ring, bench->descriptor, &bench->signal), 0);
     }
 }
@@ -339,7 +331,7 @@ static void destroy_writes_what_was_pushed_before(void **state)
     notify_ring_push(bench->port, bench->signal);
     notify_ring_destroy(bench->ring);
     bench->ring = NULL;
-    assert_int_equal(take(bench->descriptor), 1);
+    assert_int_equal(eventfd_take(bench->descriptor), 1);
 }
 
 static void rings_share_a_kernel_thread(void **state)
@@ -358,7 +350,7 @@ static void rings_share_a_kernel_thread(void **state)
     notify_ring_push(notify_ring_port(other), signal);
     notify_ring_push(bench->port, bench->signal);
     take_all(bench, bench->descriptor, 1);
-    while (take(descriptor) == 0)
+    while (eventfd_take(descriptor) == 0)
         notify_ring_tend(other);
     notify_ring_destroy(other);
     close(descriptor);
@@ -404,13 +396,13 @@ static void no_signal_is_lost_or_doubled_under_load(void **state)
     while (!atomic_load(&pusher.is_done)) {
         notify_ring_tend(bench->ring);
         for (uint32_t i = 0; i < SIGNAL_COUNT; i++)
-            sums[i] += take(descriptors[i]);
+            sums[i] += eventfd_take(descriptors[i]);
         sched_yield();
     }
     pthread_join(thread, NULL);
     for (uint32_t i = 0; i < SIGNAL_COUNT; i++) {
         assert_int_equal(notify_ring_remove(bench->ring, pusher.signals[i]), 0);
-        sums[i] += take(descriptors[i]);
+        sums[i] += eventfd_take(descriptors[i]);
         assert_int_equal(sums[i], PUSHES / SIGNAL_COUNT);
         close(descriptors[i]);
     }

@@ -3,6 +3,7 @@
 #include "config/config.h"
 #include "server/devices/device_options.h"
 #include "server/topology.h"
+#include "tests/support/scratch_folder.h"
 
 #include <fcntl.h>
 #include <setjmp.h>
@@ -15,23 +16,22 @@
 /* after those, as it asks */
 #include <cmocka.h>
 
-static char folder[32];
+static char folder[SCRATCH_FOLDER_BYTES];
 static char report[32768];
 static size_t problem_count;
 
 static int init(void **state)
 {
     (void)state;
-    strcpy(folder, "/tmp/ioreqd-test-XXXXXX");
-    return mkdtemp(folder) ? 0 : -1;
+    scratch_folder_create(folder);
+    return 0;
 }
 
 static int fini(void **state)
 {
     (void)state;
-    char command[64];
-    snprintf(command, sizeof(command), "rm -rf %s", folder);
-    return system(command);
+    scratch_folder_destroy(folder);
+    return 0;
 }
 
 /* Checks the VM guest, and two more, with these clients, the first on line 6; each %s of clients is the folder. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Row 50: clocks that are not what they seem. */
 #include "tests/support/daemon.h"
+#include "tests/support/skip.h"
 
 #include "config/config.h"
 #include "server/devices/device_options.h"
@@ -69,10 +70,7 @@ static uint64_t rtc_read(struct requester *requester, uint8_t index)
 static void row50_wall_clock_that_jumps_ten_years_changes_nothing(void **state)
 {
     (void)state;
-    if (IOREQD_SANITIZE[0]) {
-        print_message("skip: the sanitizers' run time must be the first library\n");
-        skip();
-    }
+    skip_if(IOREQD_SANITIZE[0], "the sanitizers' run time must be the first library");
     struct daemon ioreqd;
     daemon_init(&ioreqd);
     char text[1024], offset[128];

@@ -3,6 +3,7 @@
  * own, all under `ioreq-vm load`: rows 29 to 36 of the list of faults from outside. The honest ones
  * serve as if it were not there, the load finds every answer right, the hostile one is counted and,
  * where that is due, cut; and nothing of it stays behind. */
+#include "tests/support/child.h"
 #include "tests/support/descriptors.h"
 #include "tests/support/ioreqd.h"
 
@@ -36,8 +37,7 @@ static _Noreturn void serve(void)
 
 static pid_t start_program(const char *const *arguments, const char *out)
 {
-    pid_t pid = fork();
-    assert_true(pid >= 0);
+    pid_t pid = child_fork();
     if (pid > 0)
         return pid;
     prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -49,8 +49,7 @@ static pid_t start_program(const char *const *arguments, const char *out)
 
 static int wait_for(pid_t pid)
 {
-    int status;
-    assert_int_equal(waitpid(pid, &status, 0), pid);
+    int status = child_wait(pid);
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 

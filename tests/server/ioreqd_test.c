@@ -2,6 +2,7 @@
 /* ioreqd as its users run it: what it refuses, what it survives, how it ends. Rows are those of the
  * list of faults (server and host). */
 #include "tests/support/ioreqd.h"
+#include "tests/support/skip.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -246,10 +247,7 @@ static void become_nobody(struct daemon *daemon)
 static void row40_other_users_are_refused(void **state)
 {
     (void)state;
-    if (geteuid() != 0) {
-        print_message("skip: only root can become somebody else\n");
-        skip();
-    }
+    skip_if(geteuid() != 0, SKIP_NOT_ROOT);
     ioreqd_start(", allowed_uids: [12345]");
     struct requester *requester = daemon_attach(&ioreqd, "guest");
     struct daemon client = daemon_beside(&ioreqd);
@@ -328,14 +326,8 @@ static void forbid_locking(struct daemon *daemon)
 static void row49_refused_mlock_refuses_to_start_with_the_remedy(void **state)
 {
     (void)state;
-    if (geteuid() != 0) {
-        print_message("skip: only root can become somebody else\n");
-        skip();
-    }
-    if (IOREQD_SANITIZE[0]) {
-        print_message("skip: sanitizers turn mlockall into nothing\n");
-        skip();
-    }
+    skip_if(geteuid() != 0, SKIP_NOT_ROOT);
+    skip_if(IOREQD_SANITIZE[0], "sanitizers turn mlockall into nothing");
     daemon_write_config(&ioreqd, "none", "");
     ioreqd.prepare = forbid_locking;
     assert_int_equal(run("ioreqd", "--config", ioreqd.config, NULL), 1);

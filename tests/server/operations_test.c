@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Every operation by ioreqctl, and reload (row 47 of the list of faults), while requests flow. */
+#include "tests/support/child.h"
 #include "tests/support/ioreqd.h"
 
 #include <pthread.h>
@@ -193,8 +194,7 @@ static void external_default_client_attaches_and_finishes(void **state)
                               .allowed = {0xabcd, 0xffffffff, 0}};
     /* VM other has one vCPU, number 0; traffic uses number 1 of guest, so ask by hand. */
     assert_int_equal(ctl_run("client-create-external other model"), 0);
-    pid_t child = fork();
-    assert_true(child >= 0);
+    pid_t child = child_fork();
     if (child == 0) {
         for (int i = 0; i < 3; i++) {
             if (ctl_run("client-attach other model") != 0 ||
@@ -207,9 +207,7 @@ static void external_default_client_attaches_and_finishes(void **state)
     }
     for (int i = 0; i < 3; i++)
         assert_int_equal(daemon_read(traffic.requester, 0x12345678, 4), 0xabcd);
-    int status;
-    assert_int_equal(waitpid(child, &status, 0), child);
-    assert_int_equal(status, 0);
+    assert_int_equal(child_wait(child), 0);
     assert_int_equal(ctl_run("notify-finish other model 1 0"), 2);
     assert_true(daemon_file_has(ctl.err, "VM other has no vCPU 1; expected a number from 0 to 0"));
     requester_detach(traffic.requester);
@@ -247,8 +245,7 @@ static void destroyed_client_wakes_who_waits(void **state)
 {
     (void)state;
     assert_int_equal(ctl_run("client-create-external other model"), 0);
-    pid_t child = fork();
-    assert_true(child >= 0);
+    pid_t child = child_fork();
     if (child == 0)
         _exit(ctl_run("client-attach other model") == 1 &&
                       daemon_file_has(ctl.err, "the client is being destroyed")
@@ -257,9 +254,7 @@ static void destroyed_client_wakes_who_waits(void **state)
     for (int i = 0; i < 400; i++) /* it should wait by now; if not, it finds no client at all */
         daemon_pause();
     assert_int_equal(ctl_run("client-destroy other model"), 0);
-    int status;
-    assert_int_equal(waitpid(child, &status, 0), child);
-    assert_int_equal(status, 0);
+    assert_int_equal(child_wait(child), 0);
     assert_int_equal(daemon_stop(&ioreqd), 0);
 }
 
@@ -268,8 +263,7 @@ static void reset_answers_what_an_external_client_left(void **state)
     (void)state;
     assert_int_equal(ctl_run("client-create-external other model"), 0);
     struct requester *requester = daemon_attach(&ioreqd, "other");
-    pid_t child = fork();
-    assert_true(child >= 0);
+    pid_t child = child_fork();
     if (child == 0)
         _exit(ctl_run("client-attach other model") == 0 && ctl_run("vm-reset other") == 0 &&
                       daemon_file_has(ctl.out, "completed=1") &&
@@ -277,9 +271,7 @@ static void reset_answers_what_an_external_client_left(void **state)
                   ? 0
                   : 1);
     assert_int_equal(daemon_read(requester, 0x1000, 4), 0xffffffff);
-    int status;
-    assert_int_equal(waitpid(child, &status, 0), child);
-    assert_int_equal(status, 0);
+    assert_int_equal(child_wait(child), 0);
     requester_detach(requester);
     assert_int_equal(daemon_stop(&ioreqd), 0);
 }

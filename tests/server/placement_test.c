@@ -6,16 +6,14 @@
 #include <jansson.h>
 #include <sched.h>
 
-static char folder[32];
+static char folder[SCRATCH_FOLDER_BYTES];
 static char path[64]; /* of the configuration */
 static char output[65536];
 
 static int init(void **state)
 {
     (void)state;
-    strcpy(folder, "/tmp/ioreqd-test-XXXXXX");
-    if (!mkdtemp(folder))
-        return -1;
+    scratch_folder_create(folder);
     snprintf(path, sizeof(path), "%s/c.yaml", folder);
     return 0;
 }
@@ -23,9 +21,8 @@ static int init(void **state)
 static int fini(void **state)
 {
     (void)state;
-    char command[64];
-    snprintf(command, sizeof(command), "rm -rf %s", folder);
-    return system(command);
+    scratch_folder_destroy(folder);
+    return 0;
 }
 
 /* Runs ioreqctl placement with these words of a shell, where %s is the folder; what it prints on both

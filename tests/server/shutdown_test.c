@@ -2,7 +2,9 @@
 /* The end of the server with requests in flight at somebody who does not answer: every requester has
  * its answer, in bounded time. */
 #include "server/threads/sandbox.h"
+#include "tests/support/child.h"
 #include "tests/support/ioreqd.h"
+#include "tests/support/skip.h"
 #include "tests/support/world.h"
 
 #include <pthread.h>
@@ -175,12 +177,8 @@ static void request_handed_to_a_poller_that_has_ended_is_answered(void **state)
 static void settling_ends_under_the_sandbox_too(void **state)
 {
     (void)state;
-    if (IOREQD_SANITIZE[0]) {
-        print_message("skip: the sanitizers' run time makes system calls of its own\n");
-        skip();
-    }
-    pid_t child = fork();
-    assert_true(child >= 0);
+    skip_if(IOREQD_SANITIZE[0], SKIP_SANITIZERS_CALL);
+    pid_t child = child_fork();
     if (child == 0) {
         struct scene scene;
         struct sandbox *sandbox;
@@ -190,10 +188,7 @@ static void settling_ends_under_the_sandbox_too(void **state)
         bool is_late = topology_settle(&scene.world.topology) == -ETIMEDOUT;
         _exit(is_late && world_state(scene.vm, 0) == SLOT_COMPLETE ? 0 : 1);
     }
-    int status;
-    assert_int_equal(waitpid(child, &status, 0), child);
-    assert_true(WIFEXITED(status));
-    assert_int_equal(WEXITSTATUS(status), 0);
+    assert_int_equal(child_wait(child), 0);
 }
 
 static void *come_back_soon(void *device)

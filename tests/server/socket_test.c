@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* ioreqd's socket: who may connect, and what is done about silent peers and descriptors that nobody
  * asked for. */
+#include "tests/support/child.h"
 #include "tests/support/descriptors.h"
 #include "tests/support/ioreqd.h"
+#include "tests/support/skip.h"
 
 #include <poll.h>
 #include <sys/socket.h>
@@ -42,13 +44,9 @@ static void socket_is_its_owners_unless_others_are_allowed(void **state)
 static void user_who_is_allowed_attaches(void **state)
 {
     (void)state;
-    if (geteuid() != 0) {
-        print_message("skip: only root can become somebody else\n");
-        skip();
-    }
+    skip_if(geteuid() != 0, SKIP_NOT_ROOT);
     ioreqd_start(", allowed_uids: [12345, 65534]");
-    pid_t child = fork();
-    assert_true(child >= 0);
+    pid_t child = child_fork();
     if (child == 0) {
         struct requester *requester = NULL;
         char error[256];
@@ -60,9 +58,7 @@ static void user_who_is_allowed_attaches(void **state)
             .address = 0x1000, .size_bytes = 4, .type = REQUEST_MMIO, .direction = REQUEST_READ};
         _exit(requester_access(requester, 0, &access) == 0 && access.value == 0xffffffff ? 0 : 3);
     }
-    int status;
-    assert_int_equal(waitpid(child, &status, 0), child);
-    assert_int_equal(status, 0);
+    assert_int_equal(child_wait(child), 0);
     assert_int_equal(daemon_stop(&ioreqd), 0);
 }
 

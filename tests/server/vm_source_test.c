@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* VMs whose pages are in a device's memory: one that cannot be had, or goes, stops its VM and no
  * other. */
-#include "tests/server/sources/tree.h"
 #include "tests/support/captured_stderr.h"
+#include "tests/support/child.h"
+#include "tests/support/skip.h"
+#include "tests/support/tree.h"
 #include "tests/support/world.h"
 
 #include "server/sources/lost_page.h"
@@ -265,17 +267,11 @@ static void lose_a_page_in_the_sandbox(void)
 static void a_sandboxed_poller_survives_it(void **state)
 {
     (void)state;
-    if (IOREQD_SANITIZE[0]) {
-        print_message("skip: the sanitizers' run time makes system calls of its own\n");
-        skip();
-    }
-    int status = 0;
-    pid_t child = fork();
-    assert_true(child >= 0);
+    skip_if(IOREQD_SANITIZE[0], SKIP_SANITIZERS_CALL);
+    pid_t child = child_fork();
     if (child == 0)
         lose_a_page_in_the_sandbox();
-    assert_int_equal(waitpid(child, &status, 0), child);
-    assert_int_equal(status, 0);
+    assert_int_equal(child_wait(child), 0);
 }
 
 int main(void)

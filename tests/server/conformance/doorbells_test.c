@@ -5,6 +5,7 @@
 #include "pollers/notifier.h"
 #include "server/notify/ioeventfd.h"
 #include "server/notify/irqfd.h"
+#include "tests/support/eventfd.h"
 
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -51,9 +52,8 @@ static struct ioeventfd_options bell_for(const struct fixture *fixture, int whic
 
 static uint64_t rings(struct world *world, int descriptor)
 {
-    uint64_t count = 0;
     notifier_round(world->topology.notifier);
-    return read(descriptor, &count, sizeof(count)) == sizeof(count) ? count : 0;
+    return eventfd_take(descriptor);
 }
 
 static void write_bell(struct world *world, struct fixture *fixture, uint64_t size, uint64_t data)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "server/devices/image.h"
+#include "tests/support/scratch_folder.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,15 +16,14 @@
 
 #define BYTES 128
 
-static char folder[32], path[64], beside[64];
+static char folder[SCRATCH_FOLDER_BYTES], path[64], beside[64];
 static struct device_image *image;
 static uint64_t saved;
 
 static int init(void **state)
 {
     (void)state;
-    strcpy(folder, "/tmp/ioreqd-test-XXXXXX");
-    assert_non_null(mkdtemp(folder));
+    scratch_folder_create(folder);
     snprintf(path, sizeof(path), "%s/nvram", folder);
     snprintf(beside, sizeof(beside), "%s/nvram.new", folder);
     image = calloc(1, sizeof(*image) + BYTES);
@@ -37,9 +37,8 @@ static int fini(void **state)
 {
     (void)state;
     free(image);
-    char command[64];
-    snprintf(command, sizeof(command), "rm -rf %s", folder);
-    return system(command);
+    scratch_folder_destroy(folder);
+    return 0;
 }
 
 static void change(uint8_t value)
@@ -47,14 +46,6 @@ static void change(uint8_t value)
     for (size_t i = 0; i < BYTES; i++)
         atomic_store(&image->bytes[i], value);
     atomic_fetch_add(&image->generation, 1);
-}
-
-static void make_file(const char *name, const char *text)
-{
-    FILE *file = fopen(name, "we");
-    assert_non_null(file);
-    fputs(text, file);
-    assert_int_equal(fclose(file), 0);
 }
 
 static void assert_file_is(uint8_t value)
@@ -94,7 +85,7 @@ static void changed_image_is_saved_whole_and_once(void **state)
 static void what_a_crash_left_beside_it_goes(void **state)
 {
     (void)state;
-    make_file(beside, "half of an ima");
+    scratch_file_write(beside, "half of an ima");
     change(3);
     assert_int_equal(image_save_if_changed(image, &saved), 0);
     assert_file_is(3);
@@ -105,7 +96,7 @@ static void link_beside_it_is_not_followed(void **state)
     (void)state;
     char victim[64];
     snprintf(victim, sizeof(victim), "%s/victim", folder);
-    make_file(victim, "precious");
+    scratch_file_write(victim, "precious");
     assert_int_equal(symlink(victim, beside), 0);
     change(4);
     assert_int_equal(image_save_if_changed(image, &saved), -EEXIST);

@@ -2,6 +2,7 @@
 #include "server/devices/stream.h"
 #include "server/devices/terminal.h"
 #include "server/log.h"
+#include "tests/support/scratch_folder.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -20,7 +21,7 @@
 
 #define RING_BYTES 65536
 
-static char folder[32];
+static char folder[SCRATCH_FOLDER_BYTES];
 static struct device device;
 static struct stream *stream;
 static char name[128];
@@ -30,8 +31,7 @@ static int saved[3];
 static int init(void **state)
 {
     (void)state;
-    strcpy(folder, "/tmp/ioreqd-test-XXXXXX");
-    assert_non_null(mkdtemp(folder));
+    scratch_folder_create(folder);
     device =
         (struct device){.output = byte_ring_create(RING_BYTES), .input = byte_ring_create(4096)};
     for (int i = 0; i < 3; i++)
@@ -55,9 +55,8 @@ static int fini(void **state)
         close(saved[i]);
     byte_ring_destroy(device.output);
     byte_ring_destroy(device.input);
-    char command[64];
-    snprintf(command, sizeof(command), "rm -rf %s", folder);
-    return system(command);
+    scratch_folder_destroy(folder);
+    return 0;
 }
 
 /* kind, and behind it the folder and the file, if any. */

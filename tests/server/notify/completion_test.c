@@ -3,6 +3,8 @@
  * every kind of target; and nobody who polls is told. No poller has a thread, the notifier has. */
 #include "server/notify/completion.h"
 
+#include "tests/support/child.h"
+#include "tests/support/eventfd.h"
 #include "tests/support/world.h"
 
 #include <fcntl.h>
@@ -104,17 +106,11 @@ static void settle(struct scene *scene)
     assert_int_equal(notifier_start(scene->world.topology.notifier), 0);
 }
 
-static uint64_t take(int descriptor)
-{
-    uint64_t count = 0;
-    return read(descriptor, &count, sizeof(count)) == sizeof(count) ? count : 0;
-}
-
 static void expect_complete(struct scene *scene, uint32_t vcpu, uint64_t told)
 {
     settle(scene);
     assert_int_equal(world_state(scene->vm, vcpu), SLOT_COMPLETE);
-    assert_int_equal(take(scene->eventfds[vcpu]), told);
+    assert_int_equal(eventfd_take(scene->eventfds[vcpu]), told);
     world_set_state(scene->vm, vcpu, SLOT_FREE);
 }
 
@@ -158,12 +154,12 @@ static void answer_of_an_external_client_is_told_once(void **state)
     assign(scene, 0);
     ask(scene, 0, world_read(REQUEST_MMIO, 0x1000, 4), false);
     settle(scene);
-    assert_int_equal(take(scene->eventfds[0]), 0); /* not answered yet */
+    assert_int_equal(eventfd_take(scene->eventfds[0]), 0); /* not answered yet */
     assert_int_equal(vm_client_finish(scene->external, 0, 7), 0);
     expect_complete(scene, 0, 1);
     assert_int_equal(vm_client_finish(scene->external, 0, 7), -ENOENT);
     settle(scene);
-    assert_int_equal(take(scene->eventfds[0]), 0);
+    assert_int_equal(eventfd_take(scene->eventfds[0]), 0);
 }
 
 static void what_a_reset_completes_is_told_once(void **state)
@@ -192,8 +188,8 @@ static void what_is_in_flight_at_the_end_is_told_once(void **state)
     world_round(&scene->world);
     assert_int_equal(page_settle_all(scene->vm->page), 2);
     completion_settle(&scene->world.topology); /* no poller makes a round any more */
-    assert_int_equal(take(scene->eventfds[0]), 1);
-    assert_int_equal(take(scene->eventfds[1]), 0);
+    assert_int_equal(eventfd_take(scene->eventfds[0]), 1);
+    assert_int_equal(eventfd_take(scene->eventfds[1]), 0);
 }
 
 static void what_a_frozen_poller_was_handling_is_told(void **state)
@@ -206,7 +202,7 @@ static void what_a_frozen_poller_was_handling_is_told(void **state)
     assert_true(slot_claim(&page->slots[0], true));
     assert_int_equal(page_settle_frozen(page), 1);
     completion_settle(&scene->world.topology);
-    assert_int_equal(take(scene->eventfds[0]), 1);
+    assert_int_equal(eventfd_take(scene->eventfds[0]), 1);
     world_set_state(scene->vm, 0, SLOT_FREE);
 }
 
@@ -250,7 +246,7 @@ static void every_kind_of_target_is_told(void **state)
     assert_int_equal(doorbell, VALUE);
     assert_int_equal(called.count, 1);
     assert_int_equal(called.vcpu, 2);
-    assert_int_equal(take(scene->eventfds[3]), 1);
+    assert_int_equal(eventfd_take(scene->eventfds[3]), 1);
     /* With the page everything goes: nobody else has the pipe's other end. */
     vm_detach(scene->vm);
     close(pipes[1]);
@@ -266,12 +262,12 @@ static void target_is_replaced(void **state)
     world_round(&scene->world);
     const struct notify_target other = {.kind = NOTIFY_EVENTFD, .descriptor = scene->eventfds[1]};
     assert_int_equal(completion_assign(scene->vm, 0, &other), 0);
-    assert_int_equal(take(scene->eventfds[0]), 1); /* what was COMPLETE before */
+    assert_int_equal(eventfd_take(scene->eventfds[0]), 1); /* what was COMPLETE before */
     world_set_state(scene->vm, 0, SLOT_FREE);
     ask(scene, 0, world_read(REQUEST_MMIO, ANSWERED_AT, 4), false);
     settle(scene);
-    assert_int_equal(take(scene->eventfds[0]), 0);
-    assert_int_equal(take(scene->eventfds[1]), 1);
+    assert_int_equal(eventfd_take(scene->eventfds[0]), 0);
+    assert_int_equal(eventfd_take(scene->eventfds[1]), 1);
 }
 
 /* ---- bad input --------------------------------------------------------------------------- */
@@ -308,11 +304,10 @@ static void target_that_is_none_is_refused(void **state)
 /* In a process of its own: what completion_choose makes of `wanted`, and whether it says so. */
 static void expect_choice(int error, enum config_notify wanted, enum config_notify chosen)
 {
-    int pipes[2], status = 0;
+    int pipes[2];
     char line[1024] = "";
     assert_int_equal(pipe(pipes), 0);
-    pid_t child = fork();
-    assert_true(child >= 0);
+    pid_t child = child_fork();
     if (child == 0) {
         dup2(pipes[1], STDERR_FILENO);
         scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
@@ -324,7 +319,7 @@ static void expect_choice(int error, enum config_notify wanted, enum config_noti
         _exit((int)completion_choose(wanted));
     }
     close(pipes[1]);
-    assert_int_equal(waitpid(child, &status, 0), child);
+    int status = child_wait(child);
     ssize_t length = read(pipes[0], line, sizeof(line) - 1);
     close(pipes[0]);
     assert_int_equal(WEXITSTATUS(status), chosen);

@@ -5,6 +5,9 @@
 #include "clients/doorbell.h"
 #include "server/status.h"
 #include "server/threads/sandbox.h"
+#include "tests/support/child.h"
+#include "tests/support/eventfd.h"
+#include "tests/support/skip.h"
 #include "tests/support/world.h"
 
 #include <fcntl.h>
@@ -72,10 +75,9 @@ static int deassign(struct ioeventfd_options options)
 /* How often the eventfd was signalled since the last look. */
 static uint64_t rings(int which)
 {
-    uint64_t count = 0;
     if (!world.is_started)
         notifier_round(world.topology.notifier);
-    return read(eventfds[which], &count, sizeof(count)) == sizeof(count) ? count : 0;
+    return eventfd_take(eventfds[which]);
 }
 
 static uint64_t misses(void)
@@ -509,17 +511,11 @@ static void ring_in_sandbox(void)
 static void ringing_makes_no_system_call_on_the_poller(void **state)
 {
     (void)state;
-    if (IOREQD_SANITIZE[0]) {
-        print_message("skip: the sanitizers' run time makes system calls of its own\n");
-        skip();
-    }
-    int status = 0;
-    pid_t child = fork();
-    assert_true(child >= 0);
+    skip_if(IOREQD_SANITIZE[0], SKIP_SANITIZERS_CALL);
+    pid_t child = child_fork();
     if (child == 0)
         ring_in_sandbox();
-    assert_int_equal(waitpid(child, &status, 0), child);
-    assert_int_equal(status, 0);
+    assert_int_equal(child_wait(child), 0);
 }
 
 int main(void)

@@ -2,6 +2,7 @@
 /* Peers of ioreqd that are slow, half gone or gone while they wait: they get what is theirs, and take
  * nothing from the others. */
 #include "tests/support/ioreqd.h"
+#include "tests/support/skip.h"
 
 #include <poll.h>
 #include <sys/socket.h>
@@ -24,10 +25,7 @@ static uint64_t control_cpu_ns(void)
     unsigned long long cpu_ns;
     snprintf(path, sizeof(path), "/proc/%d/task/%d/schedstat", (int)ioreqd.pid, (int)ioreqd.pid);
     FILE *file = fopen(path, "re");
-    if (!file) {
-        print_message("skip: this kernel keeps no schedstat\n");
-        skip();
-    }
+    skip_if(!file, "this kernel keeps no schedstat");
     assert_int_equal(fscanf(file, "%llu", &cpu_ns), 1);
     fclose(file);
     return cpu_ns;

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* A page whose memory goes while it is mapped: it becomes one of FREE slots, on any thread, also under a
  * poller's filter, which lets nothing else pass for it. What ends a process runs in a child. */
-#include "tests/server/sources/tree.h"
+#include "tests/support/tree.h"
 
 #include "pollers/ticks.h"
 #include "server/sources/lost_page.h"
 #include "server/threads/sandbox.h"
+#include "tests/support/child.h"
+#include "tests/support/skip.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -92,15 +94,12 @@ static void no_more_than_there_is_place_for(void **state)
 
 static int status_of(void (*child_main)(void))
 {
-    int status = 0;
-    pid_t child = fork();
-    assert_true(child >= 0);
+    pid_t child = child_fork();
     if (child == 0) {
         child_main();
         _exit(0);
     }
-    assert_int_equal(waitpid(child, &status, 0), child);
-    return status;
+    return child_wait(child);
 }
 
 static void look_at_a_page_nobody_watches(void)
@@ -116,10 +115,7 @@ static void look_at_a_page_nobody_watches(void)
 static void another_bus_error_ends_the_process(void **state)
 {
     (void)state;
-    if (IOREQD_SANITIZE[0]) {
-        print_message("skip: the sanitizers' run time has a handler of its own\n");
-        skip();
-    }
+    skip_if(IOREQD_SANITIZE[0], "the sanitizers' run time has a handler of its own");
     int status = status_of(look_at_a_page_nobody_watches);
     assert_true(WIFSIGNALED(status));
     assert_int_equal(WTERMSIG(status), SIGBUS);
@@ -190,10 +186,7 @@ static void map_more(void)
 static void the_filter_lets_pass_just_that(void **state)
 {
     (void)state;
-    if (IOREQD_SANITIZE[0]) {
-        print_message("skip: the sanitizers' run time makes system calls of its own\n");
-        skip();
-    }
+    skip_if(IOREQD_SANITIZE[0], SKIP_SANITIZERS_CALL);
     under_filter = look_often;
     assert_int_equal(status_of(start_under_filter), 0);
     static void (*const others[])(void) = {map_memory, map_executable, map_another_file, map_more};

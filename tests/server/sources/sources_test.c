@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Page sources on an invented /sys and /dev: what is wrong is told with its remedy, what is right is
  * mapped, and nothing is left open. */
-#include "tests/server/sources/tree.h"
 #include "tests/support/descriptors.h"
+#include "tests/support/tree.h"
 
 #include "server/sources/lost_page.h"
 #include "server/sources/source.h"

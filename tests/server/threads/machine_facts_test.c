@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Facts of a machine that the test writes as files: what is read, and what is missing or odd. */
 #include "server/threads/machine_facts.h"
+#include "tests/support/tree.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -16,49 +17,32 @@
 
 #define CPUS "/sys/devices/system/cpu"
 
-static char root[64];
+static struct tree tree;
 
 static int init(void **state)
 {
     (void)state;
-    snprintf(root, sizeof(root), "/tmp/ioreqd-test-XXXXXX");
-    return mkdtemp(root) ? 0 : -1;
+    tree_create(&tree);
+    return 0;
 }
 
 static int fini(void **state)
 {
     (void)state;
-    char command[96];
-    snprintf(command, sizeof(command), "rm -rf %s", root);
-    return system(command);
-}
-
-/* Writes a file of the invented machine, with its folders. */
-static void put(const char *path, const char *text)
-{
-    char whole[512];
-    snprintf(whole, sizeof(whole), "%s%s", root, path);
-    for (char *slash = whole + strlen(root) + 1; (slash = strchr(slash, '/')); slash++) {
-        *slash = '\0';
-        assert_true(mkdir(whole, 0755) == 0 || errno == EEXIST);
-        *slash = '/';
-    }
-    FILE *file = fopen(whole, "we");
-    assert_non_null(file);
-    fputs(text, file);
-    assert_int_equal(fclose(file), 0);
+    tree_destroy(&tree);
+    return 0;
 }
 
 static void a_machine_that_tells_nothing_has_nothing(void **state)
 {
     (void)state;
-    struct machine_facts facts = machine_facts_read_at(root);
+    struct machine_facts facts = machine_facts_read_at(tree.root);
     assert_false(facts.is_real_time);
     assert_true(facts.rt_runtime_us == -1 && facts.rt_period_us == 0);
     assert_false(facts.has_swap || facts.has_numa_balancing);
     assert_int_equal(facts.deepest_idle_us, 0);
     assert_int_equal(facts.cpu_latency_error, ENOENT);
-    struct machine_cpu_facts cpu = machine_cpu_facts_read_at(root, 3);
+    struct machine_cpu_facts cpu = machine_cpu_facts_read_at(tree.root, 3);
     assert_false(cpu.is_isolated || cpu.is_nohz_full || cpu.has_fair_server);
     assert_false(cpu.tells_fair_server || cpu.is_sibling_isolated);
     assert_int_equal(cpu.sibling, MACHINE_NO_CPU);
@@ -70,50 +54,51 @@ static void nonsense_is_nothing_too(void **state)
     (void)state;
     static const char *const nonsense[] = {"", "\n", "(null)\n", "-", "x3", "-1\n", "1-\n", "3x\n"};
     for (size_t i = 0; i < sizeof(nonsense) / sizeof(nonsense[0]); i++) {
-        put(CPUS "/isolated", nonsense[i]);
-        put(CPUS "/nohz_full", nonsense[i]);
-        put(CPUS "/cpu4/topology/thread_siblings_list", "\n");
-        put("/sys/kernel/debug/sched/fair_server/cpu4/runtime", "many\n");
-        struct machine_cpu_facts cpu = machine_cpu_facts_read_at(root, 4);
+        tree_text(&tree, CPUS "/isolated", nonsense[i]);
+        tree_text(&tree, CPUS "/nohz_full", nonsense[i]);
+        tree_text(&tree, CPUS "/cpu4/topology/thread_siblings_list", "\n");
+        tree_text(&tree, "/sys/kernel/debug/sched/fair_server/cpu4/runtime", "many\n");
+        struct machine_cpu_facts cpu = machine_cpu_facts_read_at(tree.root, 4);
         assert_false(cpu.is_isolated || cpu.is_nohz_full || cpu.has_fair_server);
         assert_int_equal(cpu.sibling, MACHINE_NO_CPU);
     }
-    put("/proc/sys/kernel/sched_rt_runtime_us", "lots\n");
-    put("/proc/swaps", "");
-    put(CPUS "/cpu0/cpuidle/state0/latency", "deep\n");
-    struct machine_facts facts = machine_facts_read_at(root);
+    tree_text(&tree, "/proc/sys/kernel/sched_rt_runtime_us", "lots\n");
+    tree_text(&tree, "/proc/swaps", "");
+    tree_text(&tree, CPUS "/cpu0/cpuidle/state0/latency", "deep\n");
+    struct machine_facts facts = machine_facts_read_at(tree.root);
     assert_true(facts.rt_runtime_us == -1 && !facts.has_swap && facts.deepest_idle_us == 0);
 }
 
 static void the_machine_is_read(void **state)
 {
     (void)state;
-    put("/proc/sys/kernel/sched_rt_runtime_us", "950000\n");
-    put("/proc/sys/kernel/sched_rt_period_us", "1000000\n");
-    put("/proc/swaps", "Filename Type Size Used Priority\n");
-    put("/proc/sys/kernel/numa_balancing", "1\n");
-    put("/sys/devices/system/node/online", "0\n");
-    put(CPUS "/cpu0/cpuidle/state0/latency", "0\n");
-    put(CPUS "/cpu0/cpuidle/state1/latency", "2\n");
-    put(CPUS "/cpu0/cpuidle/state2/latency", "133\n");
-    put(CPUS "/cpu0/cpuidle/state3/latency", "900\n");
-    put(CPUS "/cpu0/cpuidle/state2/disable", "0\n");
-    put(CPUS "/cpu0/cpuidle/state3/disable", "1\n");
-    put("/dev/cpu_dma_latency", "");
-    struct machine_facts facts = machine_facts_read_at(root);
+    tree_text(&tree, "/proc/sys/kernel/sched_rt_runtime_us", "950000\n");
+    tree_text(&tree, "/proc/sys/kernel/sched_rt_period_us", "1000000\n");
+    tree_text(&tree, "/proc/swaps", "Filename Type Size Used Priority\n");
+    tree_text(&tree, "/proc/sys/kernel/numa_balancing", "1\n");
+    tree_text(&tree, "/sys/devices/system/node/online", "0\n");
+    tree_text(&tree, CPUS "/cpu0/cpuidle/state0/latency", "0\n");
+    tree_text(&tree, CPUS "/cpu0/cpuidle/state1/latency", "2\n");
+    tree_text(&tree, CPUS "/cpu0/cpuidle/state2/latency", "133\n");
+    tree_text(&tree, CPUS "/cpu0/cpuidle/state3/latency", "900\n");
+    tree_text(&tree, CPUS "/cpu0/cpuidle/state2/disable", "0\n");
+    tree_text(&tree, CPUS "/cpu0/cpuidle/state3/disable", "1\n");
+    tree_text(&tree, "/dev/cpu_dma_latency", "");
+    struct machine_facts facts = machine_facts_read_at(tree.root);
     assert_int_equal(facts.rt_runtime_us, 950000);
     assert_int_equal(facts.rt_period_us, 1000000);
     assert_false(facts.has_swap);           /* a heading alone */
     assert_false(facts.has_numa_balancing); /* one node */
     assert_int_equal(facts.deepest_idle_us, 133);
     assert_int_equal(facts.cpu_latency_error, 0);
-    put("/proc/swaps", "Filename Type Size Used Priority\n/dev/sda2 partition 8 0 -2\n");
-    put("/sys/devices/system/node/online", "0-1\n");
-    put("/proc/sys/kernel/sched_rt_runtime_us", "-1\n");
-    facts = machine_facts_read_at(root);
+    tree_text(&tree, "/proc/swaps",
+              "Filename Type Size Used Priority\n/dev/sda2 partition 8 0 -2\n");
+    tree_text(&tree, "/sys/devices/system/node/online", "0-1\n");
+    tree_text(&tree, "/proc/sys/kernel/sched_rt_runtime_us", "-1\n");
+    facts = machine_facts_read_at(tree.root);
     assert_true(facts.has_swap && facts.has_numa_balancing && facts.rt_runtime_us == -1);
-    put("/proc/sys/kernel/numa_balancing", "0\n");
-    assert_false(machine_facts_read_at(root).has_numa_balancing);
+    tree_text(&tree, "/proc/sys/kernel/numa_balancing", "0\n");
+    assert_false(machine_facts_read_at(tree.root).has_numa_balancing);
 }
 
 static void a_cpu_is_read(void **state)
@@ -133,24 +118,24 @@ static void a_cpu_is_read(void **state)
         {"0-2,4\n", "", "", "3,67\n", false, false, false, 67},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        put(CPUS "/isolated", cases[i].isolated);
-        put("/sys/fs/cgroup/cpuset.cpus.isolated", cases[i].partition);
-        put(CPUS "/nohz_full", cases[i].nohz);
-        put(CPUS "/cpu3/topology/thread_siblings_list", cases[i].siblings);
-        struct machine_cpu_facts cpu = machine_cpu_facts_read_at(root, 3);
+        tree_text(&tree, CPUS "/isolated", cases[i].isolated);
+        tree_text(&tree, "/sys/fs/cgroup/cpuset.cpus.isolated", cases[i].partition);
+        tree_text(&tree, CPUS "/nohz_full", cases[i].nohz);
+        tree_text(&tree, CPUS "/cpu3/topology/thread_siblings_list", cases[i].siblings);
+        struct machine_cpu_facts cpu = machine_cpu_facts_read_at(tree.root, 3);
         assert_int_equal(cpu.is_isolated, cases[i].is_isolated);
         assert_int_equal(cpu.is_nohz_full, cases[i].is_nohz_full);
         assert_int_equal(cpu.sibling, cases[i].sibling);
         assert_int_equal(cpu.is_sibling_isolated, cases[i].is_sibling_isolated);
     }
-    put(CPUS "/cpu3/cpufreq/scaling_governor", "schedutil\n");
-    put("/sys/kernel/debug/sched/fair_server/cpu3/runtime", "50000000\n");
-    struct machine_cpu_facts cpu = machine_cpu_facts_read_at(root, 3);
+    tree_text(&tree, CPUS "/cpu3/cpufreq/scaling_governor", "schedutil\n");
+    tree_text(&tree, "/sys/kernel/debug/sched/fair_server/cpu3/runtime", "50000000\n");
+    struct machine_cpu_facts cpu = machine_cpu_facts_read_at(tree.root, 3);
     assert_string_equal(cpu.governor, "schedutil");
     assert_true(cpu.has_fair_server && cpu.tells_fair_server);
-    put("/sys/kernel/debug/sched/fair_server/cpu3/runtime", "0\n");
-    put(CPUS "/cpu3/cpufreq/scaling_governor", "a-governor-of-a-very-long-name\n");
-    cpu = machine_cpu_facts_read_at(root, 3);
+    tree_text(&tree, "/sys/kernel/debug/sched/fair_server/cpu3/runtime", "0\n");
+    tree_text(&tree, CPUS "/cpu3/cpufreq/scaling_governor", "a-governor-of-a-very-long-name\n");
+    cpu = machine_cpu_facts_read_at(tree.root, 3);
     assert_true(!cpu.has_fair_server && cpu.tells_fair_server);
     assert_int_equal(strlen(cpu.governor), MACHINE_GOVERNOR_BYTES - 1);
 }

@@ -6,8 +6,10 @@
 
 #include "pollers/placement.h"
 #include "pollers/ticks.h"
+#include "tests/support/child.h"
 #include "tests/support/chosen_cpu.h"
 #include "tests/support/guest.h"
+#include "tests/support/skip.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -62,13 +64,10 @@ static void serve_in_sandbox(enum poller_idle idle, const struct device_ops *ops
 /* The child's wait status. */
 static int run_child(enum poller_idle idle, const struct device_ops *ops, uint32_t count)
 {
-    int status = 0;
-    pid_t child = fork();
-    assert_true(child >= 0);
+    pid_t child = child_fork();
     if (child == 0)
         serve_in_sandbox(idle, ops, count);
-    assert_int_equal(waitpid(child, &status, 0), child);
-    return status;
+    return child_wait(child);
 }
 
 /* ---- the filter itself: one call, in a child of its own ---------------------------------- */
@@ -258,9 +257,7 @@ static void *arm_and_call(void *argument)
  * child of several threads, as ioreqd is: the filter must end all of them. */
 static int status_after(enum poller_idle idle, enum sandbox_calls calls, long (*make)(void))
 {
-    int status = 0;
-    pid_t child = fork();
-    assert_true(child >= 0);
+    pid_t child = child_fork();
     if (child == 0) {
         struct caller caller = {.make = make};
         pthread_t thread;
@@ -273,8 +270,7 @@ static int status_after(enum poller_idle idle, enum sandbox_calls calls, long (*
         }
         _exit(atomic_load(&was_made) ? 0 : 12);
     }
-    assert_int_equal(waitpid(child, &status, 0), child);
-    return status;
+    return child_wait(child);
 }
 
 static void assert_lives(enum poller_idle idle, enum sandbox_calls calls, struct one_call call)
@@ -293,18 +289,10 @@ static void assert_dies(enum poller_idle idle, enum sandbox_calls calls, struct 
                  call.name, (unsigned)status);
 }
 
-static void skip_under_sanitizers(void)
-{
-    if (!IOREQD_SANITIZE[0])
-        return;
-    print_message("skip: the sanitizers' run time makes system calls of its own\n");
-    skip();
-}
-
 static void requests_are_served_without_any_system_call(void **state)
 {
     (void)state;
-    skip_under_sanitizers();
+    skip_if(IOREQD_SANITIZE[0], SKIP_SANITIZERS_CALL);
     assert_int_equal(run_child(POLLER_IDLE_SPIN, NULL, 200000), 0);
     assert_int_equal(run_child(POLLER_IDLE_PAUSE, NULL, 20000), 0);
 }
@@ -312,7 +300,7 @@ static void requests_are_served_without_any_system_call(void **state)
 static void idle_strategies_may_make_their_own_call(void **state)
 {
     (void)state;
-    skip_under_sanitizers();
+    skip_if(IOREQD_SANITIZE[0], SKIP_SANITIZERS_CALL);
     assert_int_equal(run_child(POLLER_IDLE_YIELD, NULL, 2000), 0);
     assert_int_equal(run_child(POLLER_IDLE_SLEEP, NULL, 200), 0);
 }
@@ -320,7 +308,7 @@ static void idle_strategies_may_make_their_own_call(void **state)
 static void row43_system_call_of_a_device_ends_the_process(void **state)
 {
     (void)state;
-    skip_under_sanitizers();
+    skip_if(IOREQD_SANITIZE[0], SKIP_SANITIZERS_CALL);
     const enum poller_idle strategies[] = {POLLER_IDLE_SPIN, POLLER_IDLE_PAUSE, POLLER_IDLE_YIELD,
                                            POLLER_IDLE_SLEEP};
     for (size_t i = 0; i < 4; i++) {
@@ -333,19 +321,16 @@ static void row43_system_call_of_a_device_ends_the_process(void **state)
 /* A kernel without 32-bit processes has no such door. */
 static bool has_int80(void)
 {
-    int status = 0;
-    pid_t child = fork();
-    assert_true(child >= 0);
+    pid_t child = child_fork();
     if (child == 0)
         _exit(call_int80() < 0);
-    assert_int_equal(waitpid(child, &status, 0), child);
-    return status == 0;
+    return child_wait(child) == 0;
 }
 
 static void every_other_call_ends_the_process(void **state)
 {
     (void)state;
-    skip_under_sanitizers();
+    skip_if(IOREQD_SANITIZE[0], SKIP_SANITIZERS_CALL);
     for (size_t i = 0; i < FORBIDDEN_COUNT; i++) {
         if (forbidden_calls[i].make == call_int80 && !has_int80())
             continue;
@@ -359,7 +344,7 @@ static void every_other_call_ends_the_process(void **state)
 static void only_the_idle_strategys_own_call_is_allowed(void **state)
 {
     (void)state;
-    skip_under_sanitizers();
+    skip_if(IOREQD_SANITIZE[0], SKIP_SANITIZERS_CALL);
     for (int idle = POLLER_IDLE_SPIN; idle <= POLLER_IDLE_SLEEP; idle++) {
         (idle == POLLER_IDLE_YIELD ? assert_lives : assert_dies)(
             (enum poller_idle)idle, SANDBOX_NO_CALLS, (struct one_call)CALL(sched_yield));
@@ -371,7 +356,7 @@ static void only_the_idle_strategys_own_call_is_allowed(void **state)
 static void submitting_is_allowed_to_those_that_submit(void **state)
 {
     (void)state;
-    skip_under_sanitizers();
+    skip_if(IOREQD_SANITIZE[0], SKIP_SANITIZERS_CALL);
     for (int idle = POLLER_IDLE_SPIN; idle <= POLLER_IDLE_SLEEP; idle++) {
         const struct one_call enter = CALL(io_uring_enter);
         assert_lives((enum poller_idle)idle, SANDBOX_SUBMIT_CALL, enter);

@@ -4,6 +4,8 @@
 #include "server/vm/machine.h"
 #include "server/vm/replay.h"
 #include "tests/support/captured_stderr.h"
+#include "tests/support/child.h"
+#include "tests/support/skip.h"
 #include "tests/support/vm_fake_server.h"
 
 #include <setjmp.h>
@@ -458,8 +460,7 @@ static void access_across_the_last_port_replays(void **state)
 static void something_else_at_dev_kvm_is_said_so(void **state)
 {
     (void)state;
-    pid_t child = fork();
-    assert_true(child >= 0);
+    pid_t child = child_fork();
     if (child == 0) {
         char error[512] = "";
         if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
@@ -468,12 +469,8 @@ static void something_else_at_dev_kvm_is_said_so(void **state)
         int result = machine_probe(error, sizeof(error));
         _exit(result < 0 && strcmp(error, "/dev/kvm is not a KVM device") == 0 ? 0 : 1);
     }
-    int status;
-    assert_int_equal(waitpid(child, &status, 0), child);
-    if (WIFEXITED(status) && WEXITSTATUS(status) == 77) {
-        print_message("skip: no mount namespace of our own here\n");
-        skip();
-    }
+    int status = child_wait(child);
+    skip_if(WIFEXITED(status) && WEXITSTATUS(status) == 77, "no mount namespace of our own here");
     assert_int_equal(status, 0);
 }
 

@@ -2,6 +2,7 @@
 #include "server/vm/load.h"
 #include "server/vm/load_plan.h"
 #include "tests/support/captured_stderr.h"
+#include "tests/support/skip.h"
 #include "tests/support/vm_fake_server.h"
 
 #include <setjmp.h>
@@ -318,10 +319,7 @@ static void load_keeps_off_the_pollers_cpu(void **state)
     struct load_options options;
     cpu_set_t allowed;
     assert_int_equal(sched_getaffinity(0, sizeof(allowed), &allowed), 0);
-    if (CPU_COUNT(&allowed) < 2) {
-        print_message("skip: one CPU only\n");
-        skip();
-    }
+    skip_if(CPU_COUNT(&allowed) < 2, "one CPU only");
     load_options_init(&options);
     options.count = 100;
     options.wants_json = true;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "server/vm/observer.h"
 #include "server/vm/replay.h"
+#include "tests/server/vm/trace_file.h"
+#include "tests/support/skip.h"
 #include "tests/support/vm_fake_server.h"
 
 #include <setjmp.h>
@@ -11,28 +13,9 @@
 
 #include <cmocka.h>
 
-static char directory[64];
-static char path[128];
-
-static int directory_setup(void **state)
-{
-    (void)state;
-    strcpy(directory, "/tmp/ioreqd-test-XXXXXX");
-    assert_non_null(mkdtemp(directory));
-    snprintf(path, sizeof(path), "%s/t.trace", directory);
-    return 0;
-}
-
-static int directory_teardown(void **state)
-{
-    (void)state;
-    unlink(path);
-    return rmdir(directory);
-}
-
 static void write_trace(const char *text)
 {
-    FILE *file = fopen(path, "w");
+    FILE *file = fopen(trace_path, "w");
     assert_non_null(file);
     assert_true(fputs("ioreq-trace 1 vcpus=2 firmware_bytes=65536 firmware=a.bin\n", file) >= 0);
     assert_true(fputs(text, file) >= 0);
@@ -64,7 +47,7 @@ static struct outcome run_replay(uint32_t vcpu_count, uint64_t tampered_address)
     fake_server_start(&server);
     replay_options_init(&options);
     options.attach.socket_path = server.socket_path;
-    options.path = path;
+    options.path = trace_path;
     options.wants_json = true;
     FILE *report = fmemopen(outcome.report, sizeof(outcome.report), "w");
     assert_non_null(report);
@@ -94,7 +77,7 @@ static void record(void)
     struct observer observer;
     char error[TRACE_ERROR_BYTES];
     const struct observer_setup setup = {
-        .record_path = path,
+        .record_path = trace_path,
         .until = "x",
         .console_port = 0x402,
         .header = {.vcpu_count = 2, .firmware_bytes = 65536, .firmware_name = "a.bin"},
@@ -202,10 +185,7 @@ static void player_keeps_off_the_pollers_cpu(void **state)
     (void)state;
     cpu_set_t allowed;
     assert_int_equal(sched_getaffinity(0, sizeof(allowed), &allowed), 0);
-    if (CPU_COUNT(&allowed) < 2) {
-        print_message("skip: one CPU only\n");
-        skip();
-    }
+    skip_if(CPU_COUNT(&allowed) < 2, "one CPU only");
     write_trace("end 0\n");
     atomic_store(&set_count, 0);
     struct outcome outcome = run_replay(2, 0);
@@ -218,7 +198,7 @@ static void player_keeps_off_the_pollers_cpu(void **state)
 }
 
 #define IN_DIRECTORY(test) \
-    cmocka_unit_test_setup_teardown(test, directory_setup, directory_teardown)
+    cmocka_unit_test_setup_teardown(test, trace_file_setup, trace_file_teardown)
 
 int main(void)
 {

@@ -2,6 +2,7 @@
 #include "server/vm/trace.h"
 
 #include "clients/request.h"
+#include "tests/server/vm/trace_file.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -19,28 +20,9 @@
 
 #define HEADER "ioreq-trace 1 vcpus=2 firmware_bytes=65536 firmware=a.bin\n"
 
-static char directory[64];
-static char path[128];
-
-static int directory_setup(void **state)
-{
-    (void)state;
-    strcpy(directory, "/tmp/ioreqd-test-XXXXXX");
-    assert_non_null(mkdtemp(directory));
-    snprintf(path, sizeof(path), "%s/t.trace", directory);
-    return 0;
-}
-
-static int directory_teardown(void **state)
-{
-    (void)state;
-    unlink(path);
-    return rmdir(directory); /* fails when anything was left behind */
-}
-
 static void write_bytes(const char *bytes, size_t length)
 {
-    FILE *file = fopen(path, "w");
+    FILE *file = fopen(trace_path, "w");
     assert_non_null(file);
     assert_int_equal(fwrite(bytes, 1, length, file), length);
     assert_int_equal(fclose(file), 0);
@@ -55,7 +37,7 @@ static const char *read_text_bytes(const char *text, size_t length, size_t *coun
     write_bytes(text, length);
     error[0] = '\0';
     *count = 0;
-    int result = trace_reader_open(path, &reader, error);
+    int result = trace_reader_open(trace_path, &reader, error);
     if (result != 0) {
         assert_true(result < 0);
         return error;
@@ -73,7 +55,7 @@ static void check_refused(const char *text, unsigned line, const char *explanati
     size_t count;
     char place[160];
     const char *error = read_text_bytes(text, strlen(text), &count);
-    snprintf(place, sizeof(place), "%s:%u: ", path, line);
+    snprintf(place, sizeof(place), "%s:%u: ", trace_path, line);
     if (strncmp(error, place, strlen(place)) != 0 || !strstr(error, explanation))
         fail_msg("got '%s', wanted '%s...%s'", error, place, explanation);
 }
@@ -189,10 +171,11 @@ static void what_is_no_file_is_refused(void **state)
     char error[TRACE_ERROR_BYTES];
     struct trace_reader *reader;
     assert_int_equal(trace_reader_open("/nonexistent", &reader, error), -ENOENT);
-    assert_int_equal(trace_reader_open(directory, &reader, error), -EINVAL);
+    assert_int_equal(trace_reader_open(trace_folder, &reader, error), -EINVAL);
     assert_non_null(strstr(error, "not a regular file"));
-    assert_int_equal(mkfifo(path, 0600), 0);
-    assert_int_equal(trace_reader_open(path, &reader, error), -EINVAL); /* and does not wait */
+    assert_int_equal(mkfifo(trace_path, 0600), 0);
+    assert_int_equal(trace_reader_open(trace_path, &reader, error),
+                     -EINVAL); /* and does not wait */
 }
 
 static void what_was_written_is_read_again(void **state)
@@ -212,13 +195,13 @@ static void what_was_written_is_read_again(void **state)
         {.access = {0, 0, 2, REQUEST_MMIO, REQUEST_WRITE}},
     };
     enum { COUNT = sizeof(entries) / sizeof(entries[0]) };
-    assert_int_equal(trace_writer_open(path, &header, &writer, error), 0);
+    assert_int_equal(trace_writer_open(trace_path, &header, &writer, error), 0);
     for (size_t i = 0; i < COUNT; i++)
         trace_write(writer, &entries[i]);
-    assert_int_equal(access(path, F_OK), -1); /* nothing under its name before it is whole */
+    assert_int_equal(access(trace_path, F_OK), -1); /* nothing under its name before it is whole */
     assert_int_equal(trace_writer_commit(writer, error), 0);
 
-    assert_int_equal(trace_reader_open(path, &reader, error), 0);
+    assert_int_equal(trace_reader_open(trace_path, &reader, error), 0);
     assert_int_equal(trace_reader_header(reader)->vcpu_count, 16);
     assert_int_equal(trace_reader_header(reader)->firmware_bytes, 131072);
     assert_string_equal(trace_reader_header(reader)->firmware_name, "my_bios_.bin");
@@ -243,9 +226,9 @@ static void abandoned_trace_leaves_nothing(void **state)
     char error[TRACE_ERROR_BYTES];
     struct trace_writer *writer;
     const struct trace_header header = {.vcpu_count = 1};
-    assert_int_equal(trace_writer_open(path, &header, &writer, error), 0);
+    assert_int_equal(trace_writer_open(trace_path, &header, &writer, error), 0);
     trace_writer_abandon(writer);
-    assert_int_equal(access(path, F_OK), -1);
+    assert_int_equal(access(trace_path, F_OK), -1);
 }
 
 static void writer_tells_where_it_cannot_write(void **state)
@@ -256,20 +239,20 @@ static void writer_tells_where_it_cannot_write(void **state)
     const struct trace_header header = {.vcpu_count = 1};
     assert_int_equal(trace_writer_open("/nonexistent/t.trace", &header, &writer, error), -ENOENT);
     assert_non_null(strstr(error, "/nonexistent/t.trace"));
-    assert_int_equal(trace_writer_open(directory, &header, &writer, error), -EISDIR);
+    assert_int_equal(trace_writer_open(trace_folder, &header, &writer, error), -EISDIR);
     assert_non_null(strstr(error, "is a directory"));
     assert_int_equal(trace_writer_open("/dev/null", &header, &writer, error), -EINVAL);
     assert_non_null(strstr(error, "not a regular file"));
     assert_true(trace_writer_open("", &header, &writer, error) < 0);
     /* A rename onto a directory fails at the end. */
-    assert_int_equal(trace_writer_open(path, &header, &writer, error), 0);
-    assert_int_equal(mkdir(path, 0700), 0);
+    assert_int_equal(trace_writer_open(trace_path, &header, &writer, error), 0);
+    assert_int_equal(mkdir(trace_path, 0700), 0);
     assert_true(trace_writer_commit(writer, error) < 0);
-    assert_int_equal(rmdir(path), 0);
+    assert_int_equal(rmdir(trace_path), 0);
 }
 
 #define IN_DIRECTORY(test) \
-    cmocka_unit_test_setup_teardown(test, directory_setup, directory_teardown)
+    cmocka_unit_test_setup_teardown(test, trace_file_setup, trace_file_teardown)
 
 int main(void)
 {

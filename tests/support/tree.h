@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * tree.h - an invented /sys and /dev below a scratch folder: devices whose memory are plain files.
+ * tree.h - an invented /sys, /proc and /dev below a scratch folder: devices whose memory are plain
+ * files.
  *
  * Flow:    tree_create -> tree_text, tree_link, tree_page -> tree.root as a source's root ->
  *          tree_destroy.
  * Threads: the test's.
  * Memory:  the caller's struct; the folder goes at the end.
  */
-#ifndef TESTS_SERVER_SOURCES_TREE_H
-#define TESTS_SERVER_SOURCES_TREE_H
+#ifndef TESTS_SUPPORT_TREE_H
+#define TESTS_SUPPORT_TREE_H
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -18,6 +19,7 @@
 #include <cmocka.h>
 
 #include "pollers/slot.h"
+#include "tests/support/scratch_folder.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -31,20 +33,17 @@
 #define TREE_PCI "/sys/bus/pci/devices/" TREE_BDF
 
 struct tree {
-    char root[64];
+    char root[SCRATCH_FOLDER_BYTES];
 };
 
 static inline void tree_create(struct tree *tree)
 {
-    strcpy(tree->root, "/tmp/ioreqd-tree-XXXXXX");
-    assert_non_null(mkdtemp(tree->root));
+    scratch_folder_create(tree->root);
 }
 
 static inline void tree_destroy(const struct tree *tree)
 {
-    char command[128];
-    snprintf(command, sizeof(command), "rm -rf '%s'", tree->root);
-    assert_int_equal(system(command), 0);
+    scratch_folder_destroy(tree->root);
 }
 
 /* The path below the root, with the folders it needs; static. */
