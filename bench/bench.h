@@ -139,6 +139,8 @@ void bench_fact_text(struct bench_result *result, const char *name, const char *
     __attribute__((format(printf, 3, 4)));
 /* The question cannot be asked here: one line on stderr, and the fact "skipped". */
 void bench_skip(struct bench_result *result, const char *reason);
+/* True: this kernel gives us no io_uring, and the question is skipped. */
+bool bench_skip_without_ring(struct bench_result *result);
 void bench_reach_at_most(struct bench_result *result, const char *name, double value, double bound);
 void bench_reach_at_least(struct bench_result *result, const char *name, double value,
                           double bound);

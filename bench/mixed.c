@@ -241,23 +241,11 @@ static int measure(struct bench_result *result, struct mixed *mixed)
     return 0;
 }
 
-/* True: the reason is told. */
-static bool is_refused(struct bench_result *result)
-{
-    const struct ring_options options = {.entries = 1};
-    struct ring *ring = NULL;
-    int failed = ring_create(&options, &ring);
-    ring_destroy(ring);
-    if (failed < 0)
-        bench_skip(result, ring_explain(failed));
-    return failed < 0;
-}
-
 int bench_mixed(struct bench_result *result)
 {
     static struct bench_options own;
     struct mixed mixed = {.descriptor = -1};
-    if (is_refused(result))
+    if (bench_skip_without_ring(result))
         return 0;
     own = *result->options;
     own.block_samples = own.block_samples / SAMPLE_SHARE + 1;
@@ -306,7 +294,7 @@ int bench_rtt_notified(struct bench_result *result)
 {
     struct mixed mixed = {.descriptor = -1};
     struct bench_point *point;
-    if (is_refused(result))
+    if (bench_skip_without_ring(result))
         return 0;
     int failed = set_up(&mixed, result->options);
     const struct bench_contender contenders[] = {

@@ -258,23 +258,11 @@ static double empty_sample_ns(bool awaits_stores)
     return (double)best * 1e9 / (double)ticks_per_second();
 }
 
-/* True: the reason is told. */
-static bool is_refused(struct bench_result *result)
-{
-    const struct ring_options options = {.entries = 1};
-    struct ring *ring = NULL;
-    int failed = ring_create(&options, &ring);
-    ring_destroy(ring);
-    if (failed < 0)
-        bench_skip(result, ring_explain(failed));
-    return failed < 0;
-}
-
 int bench_notify(struct bench_result *result)
 {
     static struct bench_options own;
     struct notify notify = {0};
-    if (is_refused(result))
+    if (bench_skip_without_ring(result))
         return 0;
     own = *result->options;
     own.block_samples = own.block_samples / SAMPLE_SHARE + 1;

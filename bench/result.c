@@ -2,6 +2,7 @@
 /* bench.h's result: what a question found, until it is printed. */
 #include "bench/bench.h"
 
+#include "pollers/ring.h"
 #include "pollers/ticks.h"
 
 #include <assert.h>
@@ -138,6 +139,17 @@ void bench_skip(struct bench_result *result, const char *reason)
 {
     fprintf(stderr, "skip: %s: %s\n", result->bench, reason);
     bench_fact_text(result, "skipped", "%s", reason);
+}
+
+bool bench_skip_without_ring(struct bench_result *result)
+{
+    const struct ring_options options = {.entries = 1};
+    struct ring *ring = NULL;
+    int failed = ring_create(&options, &ring);
+    ring_destroy(ring);
+    if (failed < 0)
+        bench_skip(result, ring_explain(failed));
+    return failed < 0;
 }
 
 static void reach_add(struct bench_result *result, const char *name, double value, double bound,
