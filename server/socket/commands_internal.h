@@ -23,6 +23,9 @@ __attribute__((format(printf, 1, 2))) struct command_reply command_reply_text(co
 /* For operations whose result says everything. */
 struct command_reply command_reply_result(int result, const char *what);
 
+/* Not now: command_poll asks again. */
+struct command_reply command_reply_pending(void);
+
 /* It says that it was done. */
 bool command_reply_is_ok(const struct command_reply *reply);
 
@@ -52,16 +55,43 @@ void command_unnote_eventfd(const struct call *call, const char *vm, const char 
 
 /* ---- commands in files of their own ------------------------------------------------------ */
 
+/* commands_vm.c */
+struct command_reply command_attach(const struct call *call);
+struct command_reply command_hsm_device(const struct call *call);
+struct command_reply command_vm_start(const struct call *call);
+struct command_reply command_vm_pause(const struct call *call);
+struct command_reply command_vm_resume(const struct call *call);
+struct command_reply command_vm_destroy(const struct call *call);
+struct command_reply command_vm_clear(const struct call *call);
+struct command_reply command_vm_reset(const struct call *call);
+
+/* commands_create.c */
+struct command_reply command_vm_create(const struct call *call);
+struct command_reply command_client_create(const struct call *call);
+
+/* commands_client.c */
+struct command_reply command_client_destroy(const struct call *call);
+struct command_reply command_range_add(const struct call *call);
+struct command_reply command_range_delete(const struct call *call);
+
+/* commands_external.c */
+struct command_reply command_client_create_external(const struct call *call);
+struct command_reply command_client_attach(const struct call *call);
+struct command_reply command_notify_finish(const struct call *call);
+
+/* commands_register.c */
+struct command_reply command_client_register(const struct call *call);
+struct command_reply command_client_start(const struct call *call);
+struct command_reply command_client_stop(const struct call *call);
+
+/* commands_eventfd.c */
 struct command_reply command_ioeventfd_assign(const struct call *call);
 struct command_reply command_ioeventfd_deassign(const struct call *call);
 struct command_reply command_irqfd_assign(const struct call *call);
 struct command_reply command_irqfd_deassign(const struct call *call);
+
+/* commands_notify.c */
 struct command_reply command_notify_assign(const struct call *call);
 struct command_reply command_upcall_assign(const struct call *call);
-struct command_reply command_vm_create(const struct call *call);
-struct command_reply command_client_create(const struct call *call);
-struct command_reply command_client_register(const struct call *call);
-struct command_reply command_client_start(const struct call *call);
-struct command_reply command_client_stop(const struct call *call);
 
 #endif
