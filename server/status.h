@@ -11,7 +11,7 @@
 
 #include "server/topology.h"
 
-/* `busy` of a poller is its share since the last call. lost_lines: log lines that were lost. */
+/* `busy` of a poller is its share since the last call of either. */
 char *status_text(struct topology *topology);
 char *status_json(struct topology *topology);
 
