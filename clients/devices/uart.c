@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * UART 16550A: eight byte registers, `stride` bytes apart.
+ * UART 16550A: eight byte registers (uart_registers.h), `stride` bytes apart.
  *
  * Line speed and format are kept but do not slow or change anything: a character takes no time and
  * all its 8 bits arrive.
  *   transmit   a byte for THR goes into the output ring. THRE and TEMT are 1 while the ring would
- *              take a whole FIFO; a guest that writes regardless loses bytes, which the ring
- * counts. receive    every access first moves what the input ring holds into the FIFO, as far as
- * there is room: input waits in the ring, so an overrun can only come about in loopback. timeout
- * with fewer bytes than the trigger level the line is idle (else more bytes would be there), so the
- * character-timeout indication is given at once. not there  break, parity and framing errors: LSR
- * bits 2..4 and 7 are 0.
+ *              take a whole FIFO; a guest that writes regardless loses bytes, which the ring counts.
+ *   receive    every access first moves what the input ring holds into the FIFO, as far as there is
+ *              room: input waits in the ring, so an overrun can only come about in loopback.
+ *   timeout    with fewer bytes than the trigger level the line is idle (else more bytes would be
+ *              there), so the character-timeout indication is given at once.
+ *   not there  break, parity and framing errors: LSR bits 2..4 and 7 are 0.
  *
  * An access of several bytes goes to consecutive addresses, low byte first, each a register access
  * of its own. With a stride of 2 or 4 the register is the lowest byte of its stride; the others
@@ -20,66 +20,10 @@
  */
 #include "clients/devices/device_stream.h"
 #include "clients/devices/devices.h"
+#include "clients/devices/uart_registers.h"
 
 #include <errno.h>
 #include <stdlib.h>
-
-#define REGISTER_COUNT 8u
-#define FIFO_BYTES     16u
-
-enum uart_register {
-    UART_RBR_THR_DLL = 0,
-    UART_IER_DLM = 1,
-    UART_IIR_FCR = 2,
-    UART_LCR = 3,
-    UART_MCR = 4,
-    UART_LSR = 5,
-    UART_MSR = 6,
-    UART_SCR = 7,
-};
-
-#define IER_RECEIVED_DATA 0x01u
-#define IER_THR_EMPTY     0x02u
-#define IER_LINE_STATUS   0x04u
-#define IER_MODEM_STATUS  0x08u
-#define IER_MASK          0x0fu
-
-/* Interrupt identification, highest priority first. */
-#define IIR_LINE_STATUS   0x06u
-#define IIR_RECEIVED_DATA 0x04u
-#define IIR_TIMEOUT       0x0cu
-#define IIR_THR_EMPTY     0x02u
-#define IIR_MODEM_STATUS  0x00u
-#define IIR_NONE          0x01u
-#define IIR_FIFOS_ENABLED 0xc0u
-
-#define FCR_ENABLE         0x01u
-#define FCR_CLEAR_RECEIVE  0x02u
-#define FCR_CLEAR_TRANSMIT 0x04u
-
-#define LCR_DIVISOR_ACCESS 0x80u
-
-#define MCR_DTR      0x01u
-#define MCR_RTS      0x02u
-#define MCR_OUT1     0x04u
-#define MCR_OUT2     0x08u
-#define MCR_LOOPBACK 0x10u
-#define MCR_MASK     0x1fu
-
-#define LSR_DATA_READY        0x01u
-#define LSR_OVERRUN           0x02u
-#define LSR_THR_EMPTY         0x20u
-#define LSR_TRANSMITTER_EMPTY 0x40u
-
-#define MSR_DELTA_CTS  0x01u
-#define MSR_DELTA_DSR  0x02u
-#define MSR_RI_ENDED   0x04u
-#define MSR_DELTA_DCD  0x08u
-#define MSR_CTS        0x10u
-#define MSR_DSR        0x20u
-#define MSR_RI         0x40u
-#define MSR_DCD        0x80u
-#define MSR_DELTA_MASK 0x0fu
 
 #define DIVISOR_AT_RESET 12u /* 9600 baud from 1.8432 MHz */
 
@@ -104,7 +48,7 @@ static const struct device_option uart_options[OPTION_COUNT] = {
 struct uart {
     struct device device;
     uint32_t stride_shift;
-    uint8_t fifo[FIFO_BYTES]; /* received; without FIFOs only one byte is used: RBR */
+    uint8_t fifo[UART_FIFO_BYTES]; /* received; without FIFOs only one byte is used: RBR */
     uint32_t fifo_first;
     uint32_t fifo_count;
     uint32_t trigger_level; /* received bytes that make an interrupt */
@@ -124,7 +68,7 @@ struct uart {
 
 static uint32_t fifo_capacity(const struct uart *uart)
 {
-    return uart->fifos_enabled ? FIFO_BYTES : 1;
+    return uart->fifos_enabled ? UART_FIFO_BYTES : 1;
 }
 
 static bool is_looped_back(const struct uart *uart)
@@ -146,7 +90,7 @@ static void receiver_put(struct uart *uart, uint8_t byte)
             uart->fifo[uart->fifo_first] = byte; /* RBR is overwritten, a full FIFO is not */
         return;
     }
-    uart->fifo[(uart->fifo_first + uart->fifo_count) % FIFO_BYTES] = byte;
+    uart->fifo[(uart->fifo_first + uart->fifo_count) % UART_FIFO_BYTES] = byte;
     uart->fifo_count++;
 }
 
@@ -154,7 +98,7 @@ static uint8_t receiver_take(struct uart *uart)
 {
     uint8_t byte = uart->fifo[uart->fifo_first];
     if (uart->fifo_count > 0) {
-        uart->fifo_first = (uart->fifo_first + 1) % FIFO_BYTES;
+        uart->fifo_first = (uart->fifo_first + 1) % UART_FIFO_BYTES;
         uart->fifo_count--;
     }
     return byte; /* empty: what lay there last, as from hardware */
@@ -174,7 +118,7 @@ static void receiver_fill(struct uart *uart)
 static bool transmitter_is_empty(const struct uart *uart)
 {
     return is_looped_back(uart) || !uart->device.output ||
-           byte_ring_space(uart->device.output) >= FIFO_BYTES;
+           byte_ring_space(uart->device.output) >= UART_FIFO_BYTES;
 }
 
 static void transmitter_put(struct uart *uart, uint8_t byte)
@@ -342,7 +286,7 @@ static void register_write(struct uart *uart, enum uart_register index, uint8_t 
 static int uart_create(const struct device_setup *setup, struct device **device)
 {
     uint64_t stride_shift = setup->values[OPTION_STRIDE].number;
-    uint64_t size_bytes = (uint64_t)REGISTER_COUNT << stride_shift;
+    uint64_t size_bytes = (uint64_t)UART_REGISTER_COUNT << stride_shift;
     if (setup->range_count != 1 ||
         setup->ranges[0].last - setup->ranges[0].first < size_bytes - 1) {
         return device_refuse(setup, EINVAL,
@@ -389,7 +333,7 @@ static uint8_t byte_access(struct uart *uart, const struct request *request, uin
 {
     uint64_t at = request->offset + byte_index;
     uint64_t index = at >> uart->stride_shift;
-    if (index >= REGISTER_COUNT)
+    if (index >= UART_REGISTER_COUNT)
         return 0xff;
     if (index << uart->stride_shift != at)
         return 0;
