@@ -5,7 +5,7 @@
  * Flow:    slot_copy (hostile) -> request_check -> struct request, or the fault that refuses it.
  * Threads: pure functions of private memory.
  * Errors:  a fault is the requester's; the poller answers it (request_fault_answer) and counts it.
- * Source:  protocol.md of the ACRN I/O request protocol: types, directions, sizes, port space.
+ * Source:  <linux/acrn.h>; ACRN hypervisor, dm/io_req.c (facts): types, directions, sizes, port space.
  */
 #ifndef POLLERS_CHECK_H
 #define POLLERS_CHECK_H

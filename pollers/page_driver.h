@@ -13,7 +13,7 @@
  *                  page_driver_is_due -> the driver is told, by ioctl -> page_driver_close -> IDLE
  *
  *          is_direct: slots whose completion_polling is set are completed here, past the driver, whose
- *          bits stay set: see server/sources/hsm.h for what that means.
+ *          bits stay set: see server/sources/hsm_device.h for what that means.
  * Threads: answer: whoever won the record, or the sweeping poller; is_due and close: who tells the driver,
  *          one thread at a time.
  * Memory:  struct page.

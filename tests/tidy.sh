@@ -37,6 +37,14 @@ while read -r file; do
     esac
 done < <(grep -lE 'reqs\.|->processed|#include <linux/acrn' "${sources[@]}")
 
+# A test that bears the number of a row of tests/faults.md stands in that row.
+while IFS=: read -r file name; do
+    row=$((10#${name//[^0-9]/})) test=${file#tests/}
+    test=${test%_test.c}
+    grep -qE "^\| $row \|.*[| ](${test#pollers/}|$test)[, ]" tests/faults.md ||
+        breach "$file: $name: row $row of tests/faults.md does not name it"
+done < <(grep -roE 'static void row_?[0-9]+' tests --include='*_test.c' | sed 's/static void //' | sort -u)
+
 while read -r line; do breach "$line: left behind"; done \
     < <(grep -nwE 'TODO|FIXME|XXX' "${sources[@]}" "${scripts[@]}" | grep -v '^tests/tidy.sh')
 

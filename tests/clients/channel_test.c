@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The rings of a channel: what a hostile process may do to them first, then what they are for. Rows
- * 31, 32, 33, 34 and 35 of the list of faults, as far as they concern the memory. */
+ * 31, 32, 33, 34 and 35 of tests/faults.md, as far as they concern the memory. */
 #include "clients/channel_peer.h"
 #include "tests/support/child.h"
 

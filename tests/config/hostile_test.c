@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Row 48 of the fault list: files made to harm. Each is loaded in a process of its own, whose
+ * Row 48 of tests/faults.md: files made to harm. Each is loaded in a process of its own, whose
  * memory and processor time are then looked at: bounded means far below what the file asks for.
  */
 #include "tests/config/fixture.h"

@@ -15,7 +15,8 @@
  *          Liveness by `all_end`, with weak fairness: every request is answered or taken back, and
  *          the clear ends; with finite work, "each eventually" is "all end". `clear_ends`: it ends
  *          even if a client is stuck and nobody keeps deadlines.
- * Source:  protocol.md: states, reset, clear. Holzmann, "The SPIN Model Checker", 2003.
+ * Source:  <linux/acrn.h>; ACRN hypervisor, dm/io_req.c (facts): states, reset, clear. Holzmann, "The
+ *          SPIN Model Checker", 2003.
  *
  * Two hypervisors, since they allow different claims:
  *   orderly (default)  resets after a clear, its vCPUs paused meanwhile, as ACRN does. Then no

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Row 44 of the list of faults as the pollers see it: the server dies before any instruction of a
+/* Row 44 of tests/faults.md as the pollers see it: the server dies before any instruction of a
  * request's way, and the next one settles the slot once. The trap flag stops the code under test at each
  * instruction; there what would be left of it is copied, adopted, and served to the end. */
 #include "tests/support/guest.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What a requester can do wrong in a slot, row by row of the list of faults (page side). The number
+/* What a requester can do wrong in a slot, row by row of tests/faults.md (page side). The number
  * in a test's name is the row. */
 #include "tests/support/guest.h"
 

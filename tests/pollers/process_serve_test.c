@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A poller and a process over a channel, round by round: rows 25, 27, 29, 30, 31, 32 and 33 of the
- * list of faults as the poller sees them. The test plays the process, good or bad. No threads, and no
+/* A poller and a process over a channel, round by round: rows 25, 27, 29, 30, 31, 32 and 33 of
+ * tests/faults.md as the poller sees them. The test plays the process, good or bad. No threads, and no
  * waiting: a deadline of one tick is over at the end of the round. */
 #include "tests/support/guest.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* A hostile process (tests/support/hostile_client.c) beside an honest one and a device of the server's
- * own, all under `ioreq-vm load`: rows 29 to 36 of the list of faults from outside. The honest ones
+ * own, all under `ioreq-vm load`: rows 29 to 36 of tests/faults.md from outside. The honest ones
  * serve as if it were not there, the load finds every answer right, the hostile one is counted and,
  * where that is due, cut; and nothing of it stays behind. */
 #include "tests/support/child.h"

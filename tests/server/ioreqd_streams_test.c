@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Where the bytes of a running ioreqd's devices go, and where they come from. Rows are those of the
- * list of faults (server and host). */
+/* Where the bytes of a running ioreqd's devices go, and where they come from. Rows are those of
+ * tests/faults.md (server and host). */
 #include "tests/support/ioreqd.h"
 
 #include <errno.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* ioreqd as its users run it: what it refuses, what it survives, how it ends. Rows are those of the
- * list of faults (server and host). */
+/* ioreqd as its users run it: what it refuses, what it survives, how it ends. Rows are those of
+ * tests/faults.md (server and host). */
 #include "tests/support/ioreqd.h"
 #include "tests/support/skip.h"
 

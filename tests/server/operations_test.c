@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Every operation by ioreqctl, and reload (row 47 of the list of faults), while requests flow. */
+/* Every operation by ioreqctl, and reload (row 47 of tests/faults.md), while requests flow. */
 #include "tests/support/child.h"
 #include "tests/support/ioreqd.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* ioreqd and devices in processes of their own: rows 25, 27, 29 to 31, 34 to 37 and 39 of the list of
- * faults, end to end. The test is the operator and, on threads, the guest. */
+/* ioreqd and devices in processes of their own: rows 25, 27, 29 to 31, 34 to 37 and 39 of
+ * tests/faults.md, end to end. The test is the operator and, on threads, the guest. */
 #include "tests/support/descriptors.h"
 #include "tests/support/ioreqd.h"
 #include "tests/support/outside.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What operators, clients and resets can do wrong, row by row of the list of faults: 37, 38, 46. */
+/* What operators, clients and resets can do wrong, row by row of tests/faults.md: 37, 38, 46. */
 #include "tests/support/world.h"
 
 #include <pthread.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Processes that ioreqd starts and starts again: row 41 of the list of faults, and what it takes for a
+/* Processes that ioreqd starts and starts again: row 41 of tests/faults.md, and what it takes for a
  * process to be one of ours. This program is the device, too: `--device KIND`. */
 #include "tests/support/outside.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Row 45 of the list of faults: a journal that is corrupt, truncated, of another version or all zero is
+/* Row 45 of tests/faults.md: a journal that is corrupt, truncated, of another version or all zero is
  * refused, with the reason; a sound one gives back what was put in. */
 #include "server/restart/journal.h"
 

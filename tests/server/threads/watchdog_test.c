@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Rows 28 and 42 of the list of faults: a poller that hangs, in a device or elsewhere, or has no CPU, is
+/* Rows 28 and 42 of tests/faults.md: a poller that hangs, in a device or elsewhere, or has no CPU, is
  * seen, with the place. */
 #include "tests/support/captured_stderr.h"
 #include "tests/support/world.h"
