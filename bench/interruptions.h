@@ -25,11 +25,11 @@ struct interruption_source {
 
 struct interruptions {
     uint32_t source_count;
-    struct interruption_source
-        sources[INTERRUPTION_SOURCES_MAX]; /* of the CPU, the kernel's order */
-    uint64_t switches;                     /* away from the thread, against its will */
-    uint64_t delay_ns;                     /* ready, but not running */
-    uint64_t stolen_ms;                    /* of the CPU, by the hypervisor */
+    /* Of the CPU, in the kernel's order. */
+    struct interruption_source sources[INTERRUPTION_SOURCES_MAX]; /* [source_count] */
+    uint64_t switches;  /* away from the thread, against its will */
+    uint64_t delay_ns;  /* ready, but not running */
+    uint64_t stolen_ms; /* of the CPU, by the hypervisor */
 };
 
 struct interruption_watch {

@@ -10,8 +10,8 @@
  *              poller --ring-->  > notifier's thread --<  eventfd
  *                     (full: one bit a signal)          \ eventfd
  *
- * Threads: one of its own, on the CPU that notifier_place names; push is the port's poller's, everything else is
- *          control's. Without a thread (not started, or stopped) notifier_round makes its steps.
+ * Threads: one of its own, on the CPU that notifier_place names; push is the port's poller's, everything
+ *          else is control's. Without a thread (not started, or stopped) notifier_round makes its steps.
  *          While signals come it runs; then it yields 64 times and sleeps 10 us, 20 us, ... 200 us:
  *          idle with signals added it used 7 % of a CPU of the slow VM it was measured in,
  *          without any it waits and uses none.
@@ -51,6 +51,7 @@ struct notifier_port {
     alignas(128) uint32_t cells[NOTIFIER_RING_ENTRIES];
 };
 
+/* Without ports, signals and thread. -ENOMEM. */
 int notifier_create(struct notifier **notifier);
 
 /* Before notifier_start; the port is the notifier's. -ENOSPC: NOTIFIER_PORTS_MAX. -ENOMEM. */
@@ -59,7 +60,7 @@ int notifier_add_port(struct notifier *notifier, int node, struct notifier_port 
 /* Before notifier_start: where its thread runs; placement outlives it. Without: anywhere. */
 void notifier_place(struct notifier *notifier, const struct placement *placement, uint32_t cpu);
 
-/* Starts the thread. -EXDEV: it does not run on its CPU. */
+/* Starts the thread. -EXDEV: it does not run on its CPU; -EAGAIN: the machine has no thread for us. */
 int notifier_start(struct notifier *notifier);
 
 /* Writes what was pushed and ends the thread. Nobody pushes any more. */
@@ -68,8 +69,8 @@ void notifier_stop(struct notifier *notifier);
 /* Stops it if need be, and closes what it owns. NULL does nothing. */
 void notifier_destroy(struct notifier *notifier);
 
-/* A signal, never 0, that writes to descriptor, an eventfd, of which it takes a duplicate. -ENOSPC:
- * NOTIFIER_SIGNALS_MAX. -EMFILE, ... */
+/* *signal, never 0, adds 1 to descriptor, an eventfd, of which the notifier keeps a duplicate. -ENOSPC:
+ * NOTIFIER_SIGNALS_MAX. -EBADF, -EMFILE. */
 int notifier_add(struct notifier *notifier, int descriptor, uint32_t *signal);
 
 /* The same for any target that is not a store; a call gets vcpu, and is made as often as the signal was

@@ -45,9 +45,8 @@ enum page_settled {
 
 /* The deadline of a request that was handed over. The sweeping poller's own. */
 struct page_due {
-    uint64_t
-        ticket; /* once the record has another word, it is settled and the rest means nothing */
-    uint64_t ticks;
+    uint64_t ticket; /* is the record's word no longer this one, all of it means nothing */
+    uint64_t ticks;  /* of the time-stamp counter */
     struct client *client;
 };
 
@@ -104,14 +103,16 @@ struct page {
 int page_init(struct page *page, uint32_t vcpu_count, const struct router *router,
               struct client *default_client);
 
-/* Before the first page_open: what must be kept lies in *kept from now on, which outlives page, as it
- * is there. */
+/* Before the first page_open: what must be kept lies in *kept from now on, which is left as it is and
+ * outlives the page. */
 void page_keep(struct page *page, struct page_kept *kept);
 
-/* All as after page_init. Tickets begin at `sequence`, below 2^56. */
+/* As page_init leaves a page's own: every record idle, the PCI address 0. Tickets begin at `sequence`, below
+ * 2^56. */
 void page_kept_init(struct page_kept *kept, uint64_t sequence);
 
-/* 0xcf8 of a VM that has_pci. Sweeping poller. Relaxed: nobody orders anything by it. */
+/* What 0xcf8 of a VM that has_pci selects; page_open makes it 0. Sweeping poller. Relaxed: nobody orders
+ * anything by it. */
 static inline uint32_t page_pci_address(const struct page *page)
 {
     return (uint32_t)atomic_load_explicit(&page->kept->pci_address, memory_order_relaxed);
@@ -123,15 +124,16 @@ static inline void page_set_pci_address(struct page *page, uint32_t address)
                           memory_order_relaxed);
 }
 
-/* Sweeping poller. The configuration address, too, starts anew with page_open. */
+/* Sweeping poller: who is asked from now on where no range matches; NULL: nobody. */
 void page_set_default_client(struct page *page, struct client *default_client);
 
 /* Sweeping poller: frees every slot and begins to sweep. slots stay mapped until page_close. */
 void page_open(struct page *page, struct acrn_io_request *slots);
 
-/* Sweeping poller: the same with a page that the hypervisor has registered: its FREE slots are FREE, what
- * is PENDING is served. What is PROCESSING an earlier server took and left behind: it is answered
- * all-ones. Returns how many. Of a page with a driver that was offered to us, and is served. */
+/* Sweeping poller: begins to sweep a page that the hypervisor has registered, as it is: FREE slots stay
+ * FREE, what is PENDING is served. What is PROCESSING an earlier server took and left behind: it is
+ * answered all-ones. Returns how many that were. On a page with a driver (page_driver.h) PROCESSING means
+ * that the driver offers it to us: it is served, and not counted. */
 uint32_t page_open_registered(struct page *page, struct acrn_io_request *slots);
 
 /* Sweeping poller: takes on no more requests; those in flight are answered as usual. */
@@ -148,14 +150,14 @@ void page_set_clearing(struct page *page, bool is_clearing);
 void page_close(struct page *page);
 
 /*
- * Any thread; the requester is told by the sweeping poller's next round, if it does not poll.
- * Answers a slot once: the value of a read (cut to its size), then COMPLETE. False: somebody else
- * settled that ticket before, or the requester took the slot back (counted).
+ * Any thread. Answers a slot once: the value of a read (cut to its size), then COMPLETE. A requester that
+ * does not poll is told in the sweeping poller's next round. False: somebody else settled that ticket
+ * before, or the requester took the slot back (counted).
  */
 bool page_settle(struct page *page, uint32_t slot_index, uint64_t ticket, uint64_t value);
 
 /* Control at shutdown, when a client did not answer in time: completes every slot in flight with
- * all-ones. Returns how many. Of a page with a driver that was offered to us, and is served. */
+ * all-ones. Returns how many. */
 uint32_t page_settle_all(struct page *page);
 
 /* Control at shutdown, once the sweeping poller is frozen (poller_freeze): completes what is in flight,

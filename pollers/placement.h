@@ -23,8 +23,7 @@ int placement_open(struct placement **placement);
 struct placement_source {
     const char *xml;       /* path of a file that hwloc exported (lstopo machine.xml), or */
     const char *synthetic; /* hwloc's description of an invented one: "pack:2 l3:8 core:8 pu:2" */
-    const uint32_t
-        *isolated; /* [isolated_count]; NULL: the machine's own, none if it is invented */
+    const uint32_t *isolated; /* [isolated_count]; NULL: the machine's; an invented one has none */
     size_t isolated_count;
     const uint32_t *allowed; /* [allowed_count], of those that may be used; NULL: all of them */
     size_t allowed_count;

@@ -57,6 +57,7 @@ struct poller_options {
 
 struct poller;
 
+/* Copies options; what they point to outlives the poller. Not started yet. -ENOMEM. */
 int poller_create(const struct poller_options *options, struct poller **poller);
 
 /* Duties, before poller_start or while it runs. -ENOSPC: POLLER_PAGES_MAX or POLLER_INBOXES_MAX
@@ -74,8 +75,8 @@ int poller_add_process(struct poller *poller, struct client *client, struct page
 /* It was detached for good (process_serve.h). */
 int poller_remove_process(struct poller *poller, struct client *client);
 
-/* Its notifications go by port, a ring that needs a system call a round (NOTIFY_RING_SUBMIT): its sandbox
- * allows that. NULL: none. -ETIMEDOUT. */
+/* Its notifications go by port from now on, a ring that needs a system call a round (NOTIFY_RING_SUBMIT),
+ * which its sandbox allows. port NULL: by none. -ETIMEDOUT: the poller is stuck, nothing changed. */
 int poller_submit_to(struct poller *poller, struct notify_ring_port *port);
 
 /* Starts the thread and waits until it runs on its CPU, as read back. -EXDEV: it runs elsewhere.
@@ -136,9 +137,8 @@ struct poller_figures {
     uint64_t sweeps;
     uint64_t busy_ticks; /* spent on requests since the start */
     uint64_t requests;
-    uint64_t waits; /* for upcalls */
-    const struct client
-        *asked; /* whose device it is calling now: a name, not to be followed; or NULL */
+    uint64_t waits;             /* for upcalls */
+    const struct client *asked; /* calls its device now; to compare, never to follow; NULL: none */
 };
 struct poller_figures poller_figures(const struct poller *poller);
 

@@ -56,8 +56,8 @@ struct slot_record {
     _Alignas(64) _Atomic uint64_t word;
     uint64_t begun;          /* complement of the word that began this sequence; stored before it */
     _Atomic uint64_t handed; /* slot_handed_make; of this sequence, if it was handed over */
-    uint64_t answer;         /* while SETTLING: what is stored next, */
-    uint64_t answer_check;   /* if this fits */
+    uint64_t answer;         /* while SETTLING: what is stored next, if answer_check fits it */
+    uint64_t answer_check;
     /* What the answer depends on; written before open or hold, read by who settles. */
     uint8_t type;
     uint8_t size_bytes;
@@ -108,10 +108,9 @@ static inline uint64_t slot_record_open(struct slot_record *record)
 }
 
 /* Sweeping poller, while idle, before the claim: it will answer by itself, and close with what this
- * returns. Spares
- * the compare-and-swap of a win between the claim and the answer: 16 to 19 % of a round trip, as the
- * shorter that time, the less often the requester's next look takes the line away (ioreq-bench rtt).
- */
+ * returns. That spares the compare-and-swap of a win between the claim and the answer: 16 to 19 % of a
+ * round trip, for the shorter that time is, the less often the requester's next look takes the line away
+ * (ioreq-bench rtt). */
 static inline uint64_t slot_record_hold(struct slot_record *record)
 {
     return slot_record_begin(record, SLOT_PHASE_HANDLING);

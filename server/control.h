@@ -13,11 +13,12 @@
 
 #include "server/topology.h"
 
-/* 0: ended in order. Signals must be blocked
- * (control_block_signals) before any thread exists. */
+/* 0: ended in order; a negative errno after one line on stderr. kinds [kind_count]: of the devices, for
+ * reloads; they and config outlive the call. Before: control_block_signals. */
 int control_run(struct topology *topology, const struct config *config,
                 const struct config_device_kind *kinds, size_t kind_count);
 
+/* Before any thread exists: SIGTERM, SIGINT, SIGHUP and the like then come to control_run alone. */
 void control_block_signals(void);
 
 #endif

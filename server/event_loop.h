@@ -17,6 +17,7 @@
 struct event_loop;
 struct event_watch;
 
+/* -ENOMEM. Without io_uring it is made all the same. */
 int event_loop_create(struct event_loop **loop);
 /* False: it is on poll(2). */
 bool event_loop_has_ring(const struct event_loop *loop);
@@ -37,7 +38,7 @@ void event_watch_change(struct event_watch *watch, uint32_t events);
 /* ready is not called any more. The descriptor may be closed right after. */
 void event_loop_unwatch(struct event_watch *watch);
 
-/* 0 after event_loop_stop, or a negative errno. */
+/* 0 after event_loop_stop, which ready may call; or a negative errno. */
 int event_loop_run(struct event_loop *loop);
 void event_loop_stop(struct event_loop *loop);
 

@@ -16,6 +16,7 @@ __attribute__((format(printf, 1, 2))) void log_info(const char *format, ...);
 __attribute__((format(printf, 1, 2))) void log_warning(const char *format, ...);
 __attribute__((format(printf, 1, 2))) void log_error(const char *format, ...);
 
+/* Since the start. */
 uint64_t log_lines_lost(void);
 
 #endif

@@ -29,7 +29,10 @@ struct reload {
     size_t kind_count;
 };
 
+/* Reads the file of `first` anew. 0, or a negative errno after its reasons on stderr; the old
+ * configuration then stays. */
 int reload_run(struct reload *reload);
+/* Frees the configurations that it read; nobody looks at them any more. */
 void reload_fini(struct reload *reload);
 
 #endif

@@ -91,11 +91,11 @@ int vm_client_create(struct vm *vm, const struct vm_client_options *options,
  * waits is woken. Requests that come meanwhile stay PENDING for no longer than a sweep. */
 int vm_client_destroy(struct vm_client *client);
 
-/* -EINVAL: last < first, beyond the type's space, a type that is not routed by range, or
- * VM_PRIORITY_DOORBELL, which is reserved. -EEXIST:
- * it overlaps one of the same priority. -E2BIG: ROUTER_RANGES_MAX. Where priorities differ, the
- * higher range owns the shared addresses, and an access must lie in what one range owns as a whole.
- */
+/* first and last inclusive; type: REQUEST_PORTIO, REQUEST_MMIO or REQUEST_PCICFG. Where priorities differ,
+ * the higher range owns the shared addresses, and an access must lie in what one range owns as a whole.
+ * -EINVAL: last < first, beyond the type's space, a type that is not routed by range, or
+ * VM_PRIORITY_DOORBELL, which is reserved. -EEXIST: it overlaps one of the same priority. -E2BIG:
+ * ROUTER_RANGES_MAX. */
 int vm_client_add_range(struct vm_client *client, uint32_t type, uint64_t first, uint64_t last,
                         uint32_t priority);
 

@@ -25,7 +25,9 @@ bool vm_has_source(const struct vm *vm, const struct config_vm *config);
 /* True: its page is in a device's memory. */
 bool vm_has_device(const struct vm *vm);
 
-/* Opens the page and has it served, if the VM runs. -EALREADY is none: of no effect when it is open. */
+/* Opens the page and has it served, if the VM runs. 0 also where there is nothing to do: the page is open,
+ * is no device's, or has yet to be handed over. -ETIMEDOUT: the poller does not answer, or has not let
+ * go of the page before; what page_source_open says otherwise. */
 int vm_source_open(struct vm *vm);
 
 /* Every few milliseconds. */

@@ -81,10 +81,11 @@ struct ioreq_range {
 /*
  * Becomes the device of client `name` of VM `vm`, both declared in ioreqd's configuration or created
  * earlier. socket_path NULL: IOREQD_SOCKET of the environment, or IOREQ_DEFAULT_SOCKET; vm and name
- * NULL: IOREQD_VM and IOREQD_CLIENT; ioreqd sets all three for a process that it starts. *client is the caller's after 0, and NULL after an
- * error. -ENOENT: no server there, no such VM or client. -EINVAL: the client is no `device: process`.
+ * NULL: IOREQD_VM and IOREQD_CLIENT; ioreqd sets all three for a process that it starts. Waits for the
+ * server's reply, up to 5 s. *client is the caller's after 0, and NULL after an error.
+ * -ENOENT: no server there, no such VM or client. -EINVAL: the client is no `device: process`.
  * -EBUSY: another process serves it. -EPERM: this user is not allowed. -EDQUOT, -EUSERS: too many.
- * -EPROTO: a server of another version. -ETIMEDOUT. Waits for the server's reply, up to 5 s.
+ * -EPROTO: a server of another version. -ETIMEDOUT.
  */
 int ioreq_register(const char *socket_path, const char *vm, const char *name,
                    struct ioreq_client **client);

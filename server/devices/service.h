@@ -13,12 +13,14 @@
 #include "server/topology.h"
 #include "server/vm_client.h"
 
+/* Opens its stream and its interrupt, where it has them. */
 int service_open(struct vm_client *client);
 /* Moves and saves what is left. */
 void service_close(struct vm_client *client);
 
-/* Of every client. */
+/* The three of every client. */
 void services_close(const struct topology *topology);
+/* Every few milliseconds: moves bytes between rings and terminals, files and ptys. */
 void services_pump(const struct topology *topology);
 /* Once a second: keeps images, and says which output began to be lost. */
 void services_save(const struct topology *topology);

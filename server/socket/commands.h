@@ -34,12 +34,11 @@ struct command_context {
     struct reload *reload;
 };
 
-/* Runs line, which stays as it is, for the peer `pid`. descriptor: what came with
- * it, or -1; stays the caller's. */
+/* Runs line for the peer `pid`. descriptor: what came with the line, or -1; stays the caller's. */
 struct command_reply command_run(const struct command_context *context, const char *line, pid_t pid,
                                  int descriptor);
 
-/* For a line whose reply was pending. */
+/* Asks again for a line whose reply was pending: the same line. */
 struct command_reply command_poll(const struct command_context *context, const char *line);
 
 /* Before the first peer: what peers made at run time under an earlier server, once what the configuration

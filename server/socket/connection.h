@@ -44,6 +44,7 @@ void connections_poll(struct connections *connections);
 /* Once a second: cuts those that take too long. */
 void connections_tick(struct connections *connections);
 
+/* Ends all of them. */
 void connections_end(struct connections *connections);
 
 /* Says no to a peer that never becomes a connection, and closes descriptor. */

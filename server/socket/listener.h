@@ -28,6 +28,7 @@ struct listener;
 int listener_create(struct event_loop *loop, const struct config_server *server,
                     struct listener **listener);
 
+/* From now on peers are served; context is copied, what it points to outlives the listener. -ENOMEM. */
 int listener_start(struct listener *listener, const struct command_context *context);
 
 /* Every few milliseconds. */

@@ -69,11 +69,14 @@ void hsm_destroy(struct hsm *hsm);
 
 struct acrn_io_request *hsm_slots(const struct hsm *hsm);
 bool hsm_is_direct(const struct hsm *hsm);
-bool hsm_is_ours(const struct hsm *hsm);   /* created by hsm_create */
-uint16_t hsm_vm_id(const struct hsm *hsm); /* the hypervisor's number of a VM of ours */
-int hsm_descriptor(
-    const struct hsm *hsm); /* for who loads and starts a VM of ours; stays the hsm's */
-int hsm_page(const struct hsm *hsm); /* the same of the file that its page is in */
+/* Created by hsm_create. */
+bool hsm_is_ours(const struct hsm *hsm);
+/* The hypervisor's number of a VM of ours. */
+uint16_t hsm_vm_id(const struct hsm *hsm);
+/* The device, for whoever loads and starts a VM of ours; stays the hsm's. */
+int hsm_descriptor(const struct hsm *hsm);
+/* The file that its page is in; stays the hsm's. */
+int hsm_page(const struct hsm *hsm);
 
 /* Where hsm_tell looks; before the first request. */
 void hsm_set_page(struct hsm *hsm, struct page *page);

@@ -25,8 +25,7 @@ struct ivshmem {
     uint32_t vector_count;
     int vectors[IVSHMEM_VECTORS_MAX]; /* [vector_count] eventfds: the guest rang our doorbell */
     uint32_t peer_vector_count;
-    int peer_vectors
-        [IVSHMEM_VECTORS_MAX]; /* [peer_vector_count] eventfds: interrupts of the guest */
+    int peer_vectors[IVSHMEM_VECTORS_MAX]; /* [peer_vector_count] eventfds: interrupt the guest */
 };
 
 /* Takes vectors [vector_count] of ours; waits for them and for the peer's up to timeout_ms. -ENOTCONN: no
@@ -34,7 +33,8 @@ struct ivshmem {
 int ivshmem_join(const char *socket_path, uint32_t vector_count, int timeout_ms,
                  struct ivshmem *joined, char *error, size_t error_bytes);
 
-/* Maps the page at offset_bytes, a multiple of 4096. */
+/* Maps the page at offset_bytes, a multiple of 4096; *page is the caller's, 4096 bytes. -ERANGE: it lies
+ * not in the memory. */
 int ivshmem_map(const struct ivshmem *joined, uint64_t offset_bytes, void **page, char *error,
                 size_t error_bytes);
 

@@ -31,10 +31,11 @@ struct requester_access {
 };
 
 /*
- * Attaches to the VM called vm_name of the server listening on socket_path.
- * 0, or a negative errno with one line in error [error_bytes]: -ECONNREFUSED or -ENOENT no server
- * there, -ENOENT no such VM, -EBUSY somebody else plays that VM, -EPERM the server refuses this
- * user.
+ * Attaches to the VM called vm_name of the server listening on socket_path, and takes its page.
+ * 0, and *requester is the caller's until requester_detach; or a negative errno with one line in error
+ * [error_bytes]: -ECONNREFUSED or -ENOENT no server there, -ENOENT no such VM, -EEXIST somebody else
+ * plays that VM, -EOPNOTSUPP its page is in a device, -EPERM the server refuses this user, -EPROTO what
+ * came is no sealed page.
  */
 int requester_attach(const char *socket_path, const char *vm_name, struct requester **requester,
                      char *error, size_t error_bytes);
@@ -47,7 +48,7 @@ struct requester_listener {
     void *context;
 };
 
-/* As requester_attach, which ignores what the server says. listener is copied. */
+/* As requester_attach, which ignores what the server says later. listener is copied. */
 int requester_attach_listening(const char *socket_path, const char *vm_name,
                                const struct requester_listener *listener,
                                struct requester **requester, char *error, size_t error_bytes);
@@ -56,7 +57,8 @@ int requester_attach_listening(const char *socket_path, const char *vm_name,
  * Plays the hypervisor for a server in a QEMU guest: takes the memory that is shared with QEMU's ivshmem
  * device from the server of that device (ivshmem.h), and registers the page at offset_bytes, all slots
  * FREE. Each access interrupts the guest; the vCPUs of the mask `notified` wait for the vector of their
- * number, the others poll. Nobody tells when the server in the guest is gone.
+ * number, the others poll. Nobody tells when the server in the guest is gone. As requester_attach;
+ * -ENOTCONN: QEMU is not connected to that server.
  */
 int requester_register(const char *ivshmem_path, uint64_t offset_bytes, uint32_t vcpu_count,
                        uint32_t notified, struct requester **requester, char *error,
@@ -64,10 +66,12 @@ int requester_register(const char *ivshmem_path, uint64_t offset_bytes, uint32_t
 
 /* Before the first access: the vCPUs of the mask `notified` sleep in their accesses until the server
  * writes their eventfds, which it is given; the others go on to poll. Where the server waits for
- * requests, it is given an eventfd for those, too. As requester_attach. */
+ * requests, it is given an eventfd for those, too. 0, or a negative errno with one line in error: -EMFILE,
+ * or what the server says. */
 int requester_prepare(struct requester *requester, uint32_t notified, char *error,
                       size_t error_bytes);
 
+/* Unmaps the page and hangs up: the server lets go of the VM. No access is under way any more. */
 void requester_detach(struct requester *requester);
 
 uint32_t requester_vcpu_count(const struct requester *requester);
@@ -79,8 +83,8 @@ uint32_t requester_poller_cpu(const struct requester *requester);
 
 /* Makes one access as vcpu and waits for its answer: spinning, and from 50 us on giving the CPU to
  * others between its looks. 0; -ESHUTDOWN: the server is gone or requester_stop was called; -EPROTO:
- * the slot was not FREE, so on ACRN the guest would get #GP; -EINVAL: no such vCPU. The answer is what the server wrote, all 64 (MMIO, WP) or 32 bits of it.
- */
+ * the slot was not FREE, so on ACRN the guest would get #GP; -EINVAL: no such vCPU. The answer to a read
+ * is what the server wrote, all 64 (MMIO, WP) or 32 bits of it. */
 int requester_access(struct requester *requester, uint32_t vcpu, struct requester_access *access);
 
 /* Any thread, signal-safe: lets every waiting and later access return -ESHUTDOWN. */
