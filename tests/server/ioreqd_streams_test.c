@@ -425,8 +425,7 @@ static void nvram_that_cannot_be_written_is_told_once_and_tried_again(void **sta
     struct requester *requester = daemon_attach(&ioreqd, "guest");
     assert_int_equal(rename(kept, away), 0);
     nvram_write(requester, 0x41, 1);
-    while (!daemon_file_has(ioreqd.err, "warning: client rtc: cannot write"))
-        daemon_pause();
+    daemon_await_file(ioreqd.err, "warning: client rtc: cannot write");
     for (int i = 0; i < 600; i++) /* more than one more attempt */
         daemon_pause();
     assert_int_equal(count_in_file(ioreqd.err, "cannot write"), 1);

@@ -339,8 +339,7 @@ static void row27_stopped_process_is_late_then_quarantined_and_may_come_again(vo
     assert_int_equal(outside_do(&outside, OUTSIDE_WAIT_FOR_END), 0);
     assert_int_equal(outside_do(&outside, OUTSIDE_REGISTER), 0);
     wait_for_state("hurried", "serving");
-    while (!daemon_file_has(ioreqd.err, "it missed too many deadlines; it is quarantined"))
-        daemon_pause();
+    daemon_await_file(ioreqd.err, "it missed too many deadlines; it is quarantined");
     outside_kill(&outside);
     requester_detach(requester);
 }
@@ -356,8 +355,7 @@ static void assert_contained(struct requester *requester, struct outside *outsid
     wait_for_processing(1);
     assert_int_equal(outside_do(outside, step), 0);
     assert_int_equal(answer_to(&asking), UINT64_MAX);
-    while (!daemon_file_has(ioreqd.err, words))
-        daemon_pause();
+    daemon_await_file(ioreqd.err, words);
     daemon_exercise(requester, 50);
     outside_kill(outside);
     struct outside next = registered("patient");

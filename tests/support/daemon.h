@@ -117,20 +117,30 @@ static inline void daemon_write_guest(const struct daemon *daemon, uint32_t vcpu
     daemon_write(daemon->config, text);
 }
 
+/* Lines at the end of the configuration, as printf. */
+__attribute__((format(printf, 2, 3))) static inline void daemon_add(const struct daemon *daemon,
+                                                                    const char *format, ...)
+{
+    va_list arguments;
+    FILE *file = fopen(daemon->config, "ae");
+    assert_non_null(file);
+    va_start(arguments, format);
+    vfprintf(file, format, arguments);
+    va_end(arguments);
+    assert_int_equal(fclose(file), 0);
+}
+
 /* Adds a client that a process serves, on 4 KiB of MMIO from first on. */
 static inline void daemon_add_process(const struct daemon *daemon, const char *name, uint64_t first,
                                       const char *options)
 {
-    FILE *file = fopen(daemon->config, "ae");
-    assert_non_null(file);
-    fprintf(file,
-            "  - name: %s\n"
-            "    vm: guest\n"
-            "    device: process\n"
-            "    ranges: [{type: mmio, first: %" PRIu64 ", last: %" PRIu64 "}]\n"
-            "    options: {%s}\n",
-            name, first, first + 0xfff, options);
-    assert_int_equal(fclose(file), 0);
+    daemon_add(daemon,
+               "  - name: %s\n"
+               "    vm: guest\n"
+               "    device: process\n"
+               "    ranges: [{type: mmio, first: %" PRIu64 ", last: %" PRIu64 "}]\n"
+               "    options: {%s}\n",
+               name, first, first + 0xfff, options);
 }
 
 /* ---- its life ---------------------------------------------------------------------------- */
@@ -152,6 +162,13 @@ static inline bool daemon_file_has(const char *path, const char *text)
     fclose(file);
     content[length] = '\0';
     return strstr(content, text) != NULL;
+}
+
+/* Until it does. */
+static inline void daemon_await_file(const char *path, const char *text)
+{
+    while (!daemon_file_has(path, text))
+        daemon_pause();
 }
 
 /* Starts `program` with arguments; output goes to the files. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Processes that ioreqd starts and starts again: row 41 of tests/faults.md, and what it takes for a
  * process to be one of ours. This program is the device, too: `--device KIND`. */
+#include "tests/support/ioreqd.h"
 #include "tests/support/outside.h"
 
 #include <dirent.h>
@@ -8,7 +9,6 @@
 
 #define BASE 0xfe100000ull
 
-static struct daemon ioreqd;
 static char self[256]; /* this program */
 
 /* ---- the device -------------------------------------------------------------------------- */
@@ -98,27 +98,9 @@ static int be_device(const char *kind, const char *path)
 /* start: what stands in the client's mapping of that name. */
 static void write_config(const char *start)
 {
-    char text[4096];
-    snprintf(text, sizeof(text),
-             "server: {socket: %s}\n"
-             "pollers:\n"
-             "  - {name: rt, cpu: any, idle: yield, sandbox: %s}\n"
-             "vms:\n"
-             "  - {name: guest, vcpus: 2, source: memfd, poller: rt}\n"
-             "clients:\n"
-             "  - name: device\n"
-             "    vm: guest\n"
-             "    device: process\n"
-             "    ranges: [{type: mmio, first: 0xfe100000, last: 0xfe1fffff}]\n"
-             "    options: {deadline_us: 0}\n"
-             "    start: {%s}\n"
-             "  - name: scratch\n"
-             "    vm: guest\n"
-             "    device: register_bank\n"
-             "    ranges: [{type: mmio, first: 0xfe000000, last: 0xfe000fff}]\n"
-             "    options: {registers: [{name: word, offset: 0, size: 8, count: 512}]}\n",
-             ioreqd.socket, DAEMON_SANDBOX, start);
-    daemon_write(ioreqd.config, text);
+    daemon_write_guest(&ioreqd, 2);
+    daemon_add_process(&ioreqd, "device", BASE, "deadline_us: 0");
+    daemon_add(&ioreqd, "    start: {%s}\n", start);
 }
 
 /* A device of that kind, which writes to the file `facts` of our folder; more: further keys. */
@@ -136,46 +118,10 @@ static void start_kind(const char *kind, const char *more)
     daemon_start(&ioreqd);
 }
 
-static int setup(void **state)
-{
-    (void)state;
-    daemon_init(&ioreqd);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    int result = ioreqd.pid > 0 ? daemon_stop(&ioreqd) : 0;
-    daemon_fini(&ioreqd);
-    return result;
-}
-
-static const char *status(void)
-{
-    static char text[65536];
-    size_t length = 0;
-    int server = wire_connect(ioreqd.socket);
-    assert_true(server >= 0);
-    assert_int_equal(wire_send_line(server, "status json"), 0);
-    ssize_t count;
-    while ((count = recv(server, text + length, sizeof(text) - 1 - length, 0)) > 0)
-        length += (size_t)count;
-    text[length] = '\0';
-    close(server);
-    return text;
-}
-
 /* Behind "key": of the process we start, or, inside = false, of the client's port. */
 static const char *figure(const char *key, bool inside)
 {
-    char quoted[64];
-    const char *found = strstr(status(), inside ? "\"start\": {" : "\"process\": {");
-    assert_non_null(found);
-    snprintf(quoted, sizeof(quoted), "\"%s\": ", key);
-    found = strstr(found, quoted);
-    assert_non_null(found);
-    return found + strlen(quoted);
+    return daemon_figure(&ioreqd, inside ? "\"start\": {" : "\"process\": {", key);
 }
 
 static uint64_t number(const char *key)
@@ -189,12 +135,9 @@ static uint64_t number(const char *key)
 
 static void give_up(const char *wanted)
 {
-    char command[128];
-    snprintf(command, sizeof(command), "cat %s >&2", ioreqd.err);
-    if (system(command) != 0)
-        print_message("no stderr\n");
+    daemon_show_errors(&ioreqd);
     fail_msg("a minute went by without %s; above is what ioreqd said, and its status is: %s",
-             wanted, status());
+             wanted, daemon_status(&ioreqd));
 }
 
 static void wait_for_state(const char *name, bool inside)
@@ -225,9 +168,7 @@ static void wait_for_log(const char *text)
 /* Page faults of the poller since it began to poll. */
 static uint64_t poller_faults(void)
 {
-    const char *found = strstr(status(), "\"faults\": ");
-    assert_non_null(found);
-    return strtoull(found + strlen("\"faults\": "), NULL, 10);
+    return strtoull(daemon_figure(&ioreqd, "", "faults"), NULL, 10);
 }
 
 static int ask(const char *line)
@@ -250,8 +191,7 @@ static void assert_refused(const char *start, const char *words)
     write_config(start);
     const char *const arguments[] = {BINARY_DIR "/ioreqd", "--check", "--config", ioreqd.config,
                                      NULL};
-    daemon_spawn(&ioreqd, arguments);
-    assert_int_equal(daemon_wait(&ioreqd), 2);
+    assert_int_equal(daemon_run(&ioreqd, arguments), 2);
     if (!daemon_file_has(ioreqd.err, words))
         fail_msg("not told: %s", words);
 }
@@ -501,7 +441,7 @@ static void nobody_can_start_a_program_by_the_socket(void **state)
     assert_int_equal(ask("client-create {name: more, vm: guest, device: process, start: {command: "
                          "[/bin/true]}}"),
                      -EPERM);
-    assert_null(strstr(status(), "\"more\""));
+    assert_null(strstr(daemon_status(&ioreqd), "\"more\""));
 }
 
 static void reload_starts_anew_what_has_changed_and_nothing_else(void **state)
@@ -520,7 +460,7 @@ static void reload_starts_anew_what_has_changed_and_nothing_else(void **state)
     assert_int_equal(kill(first, 0), -1);
     write_config("command: []");
     assert_int_equal(ask("reload"), 0);
-    assert_null(strstr(status(), "\"start\": {"));
+    assert_null(strstr(daemon_status(&ioreqd), "\"start\": {"));
     wait_for_state("absent", false);
 }
 
@@ -535,7 +475,7 @@ int main(int argc, char **argv)
     ssize_t length = readlink("/proc/self/exe", self, sizeof(self) - 1);
     if (length <= 0)
         return 1;
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, ioreqd_init, ioreqd_end)
     const struct CMUnitTest tests[] = {
         TEST(what_cannot_be_started_is_told_with_its_place),
         TEST(process_is_started_serves_and_ends_with_the_server),
