@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Row 50: clocks that are not what they seem. */
-#include "tests/support/daemon.h"
+#include "tests/support/daemon_access.h"
 #include "tests/support/skip.h"
 
 #include "config/config.h"

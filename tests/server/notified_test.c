@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The built ioreqd and ioreq-vm: VMs that poll and VMs that are notified beside each other, in every way
  * of notifying; pollers that wait instead of spinning; and all of it where io_uring is refused. */
-#include "tests/support/daemon.h"
+#include "tests/support/daemon_access.h"
 
 #include <dirent.h>
 #include <seccomp.h>

@@ -4,7 +4,8 @@
  * folder of its own that goes at the end.
  *
  * Flow:    daemon_init -> daemon_write_config, daemon_write_guest or a file of one's own ->
- *          daemon_start -> daemon_attach, daemon_ask, daemon_status... -> daemon_stop -> daemon_fini.
+ *          daemon_start -> daemon_ask, daemon_status, accesses (daemon_access.h)... -> daemon_stop ->
+ *          daemon_fini.
  * Memory:  the caller's struct daemon.
  * Errors:  asserted: a test cannot go on.
  *
@@ -14,10 +15,7 @@
 #define TESTS_SUPPORT_DAEMON_H
 
 #include "server/socket/wire.h"
-#include "server/vm/requester.h"
 #include "tests/support/scratch_folder.h"
-
-#include "clients/request.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -38,8 +36,6 @@
 #include <cmocka.h>
 
 #define DAEMON_SANDBOX (IOREQD_SANITIZE[0] ? "false" : "true")
-
-#define DAEMON_SCRATCH 0xfe000000ull
 
 /* A client of VM "guest" as the configuration has it: 512 words of 8 bytes. */
 #define DAEMON_SCRATCH_CLIENT                                           \
@@ -330,86 +326,6 @@ static inline const char *daemon_client_figure(const struct daemon *daemon, cons
     char mark[64];
     snprintf(mark, sizeof(mark), "\"name\": \"%s\"", client);
     return daemon_figure(daemon, mark, key);
-}
-
-/* ---- a requester of its ------------------------------------------------------------------ */
-
-static inline struct requester *daemon_attach(const struct daemon *daemon, const char *vm)
-{
-    struct requester *requester = NULL;
-    char error[256] = "";
-    int result = -EEXIST;
-    /* An earlier requester's end may reach the server after us. */
-    for (int i = 0; i < 500 && result == -EEXIST; i++) {
-        result = requester_attach(daemon->socket, vm, &requester, error, sizeof(error));
-        if (result == -EEXIST)
-            daemon_pause();
-    }
-    if (result != 0)
-        fail_msg("attach: %s", error);
-    return requester;
-}
-
-/* One access that must be answered; returns the value. */
-static inline uint64_t daemon_access(struct requester *requester, uint32_t vcpu,
-                                     struct requester_access access)
-{
-    assert_int_equal(requester_access(requester, vcpu, &access), 0);
-    return access.value;
-}
-
-static inline uint64_t daemon_read(struct requester *requester, uint64_t address, uint64_t size)
-{
-    return daemon_access(requester, 0,
-                         (struct requester_access){.address = address,
-                                                   .size_bytes = size,
-                                                   .type = REQUEST_MMIO,
-                                                   .direction = REQUEST_READ});
-}
-
-static inline void daemon_write_word(struct requester *requester, uint64_t address, uint64_t value)
-{
-    daemon_access(requester, 0,
-                  (struct requester_access){.address = address,
-                                            .value = value,
-                                            .size_bytes = 8,
-                                            .type = REQUEST_MMIO,
-                                            .direction = REQUEST_WRITE});
-}
-
-static inline uint8_t daemon_read_port(struct requester *requester, uint64_t port)
-{
-    return (uint8_t)daemon_access(
-        requester, 0,
-        (struct requester_access){
-            .address = port, .size_bytes = 1, .type = REQUEST_PORTIO, .direction = REQUEST_READ});
-}
-
-static inline void daemon_write_port(struct requester *requester, uint64_t port, uint8_t value)
-{
-    daemon_access(requester, 0,
-                  (struct requester_access){.address = port,
-                                            .value = value,
-                                            .size_bytes = 1,
-                                            .type = REQUEST_PORTIO,
-                                            .direction = REQUEST_WRITE});
-}
-
-/* To the client "console" of daemon_write_config. */
-static inline void daemon_write_console(struct requester *requester, const char *text)
-{
-    for (; *text; text++)
-        daemon_write_port(requester, 0x402, (uint8_t)*text);
-}
-
-/* Writes and reads back `count` scratch words. */
-static inline void daemon_exercise(struct requester *requester, uint32_t count)
-{
-    for (uint32_t i = 0; i < count; i++) {
-        uint64_t address = DAEMON_SCRATCH + i % 512 * 8;
-        daemon_write_word(requester, address, i * 0x9e3779b97f4a7c15u);
-        assert_int_equal(daemon_read(requester, address, 8), i * 0x9e3779b97f4a7c15u);
-    }
 }
 
 #endif

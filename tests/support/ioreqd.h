@@ -8,7 +8,7 @@
 #ifndef TESTS_SUPPORT_IOREQD_H
 #define TESTS_SUPPORT_IOREQD_H
 
-#include "tests/support/daemon.h"
+#include "tests/support/daemon_access.h"
 
 static struct daemon ioreqd;
 

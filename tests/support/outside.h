@@ -10,7 +10,7 @@
 #ifndef TESTS_SUPPORT_OUTSIDE_H
 #define TESTS_SUPPORT_OUTSIDE_H
 
-#include "tests/support/daemon.h"
+#include "tests/support/daemon_access.h"
 
 #include "clients/channel_peer.h"
 #include "clients/library/ioreq.h"
