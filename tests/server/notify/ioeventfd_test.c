@@ -407,6 +407,19 @@ static void they_go_with_the_vm(void **state)
     assert_int_equal(notifier_figures(world.topology.notifier).live, 0);
 }
 
+/* Alone at its address, and beside another one. */
+static void deassign_gives_the_signal_back(void **state)
+{
+    (void)state;
+    for (uint32_t i = 0; i <= NOTIFIER_SIGNALS_MAX / 2; i++) {
+        assert_int_equal(assign(bell_for(0, 1)), 0);
+        assert_int_equal(assign(bell_for(1, 2)), 0);
+        assert_int_equal(deassign(bell_for(0, 1)), 0);
+        assert_int_equal(deassign(bell_for(1, 2)), 0);
+    }
+    assert_int_equal(notifier_figures(world.topology.notifier).live, 0);
+}
+
 static void the_callers_descriptor_may_be_closed(void **state)
 {
     (void)state;
@@ -539,6 +552,7 @@ int main(void)
         CASE(no_client_shadows_a_doorbell),
         CASE(reset_and_new_requester_leave_them),
         CASE(they_go_with_the_vm),
+        CASE(deassign_gives_the_signal_back),
         CASE(the_callers_descriptor_may_be_closed),
         CASE(entries_come_and_go_while_the_guest_writes),
         CASE(every_write_is_signalled),
