@@ -2,25 +2,16 @@
 /* stream.h's first step: can it be opened? */
 #include "server/devices/stream.h"
 
+#include "server/reason.h"
+
 #include <errno.h>
 #include <limits.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define PTY_PREFIX "/dev/pts/"
-
-__attribute__((format(printf, 4, 5))) static int refuse(int error, char *text, size_t text_bytes,
-                                                        const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(text, text_bytes, format, arguments);
-    va_end(arguments);
-    return -error;
-}
 
 static int check_folder(const char *path, char *text, size_t text_bytes)
 {
@@ -30,8 +21,8 @@ static int check_folder(const char *path, char *text, size_t text_bytes)
         snprintf(folder, sizeof(folder), "%.*s", slash == path ? 1 : (int)(slash - path), path);
     if (access(folder, W_OK | X_OK) == 0)
         return 0;
-    return refuse(errno, text, text_bytes, "%s: %s; expected a folder that can be written", folder,
-                  strerror(errno));
+    return reason_give(text, text_bytes, -errno, "%s: %s; expected a folder that can be written",
+                       folder, strerror(errno));
 }
 
 static int check_file(const char *path, char *text, size_t text_bytes)
@@ -40,14 +31,14 @@ static int check_file(const char *path, char *text, size_t text_bytes)
     if (stat(path, &status) < 0) {
         if (errno == ENOENT)
             return check_folder(path, text, text_bytes);
-        return refuse(errno, text, text_bytes, "%s", strerror(errno));
+        return reason_give(text, text_bytes, -errno, "%s", strerror(errno));
     }
     if (S_ISDIR(status.st_mode) || S_ISSOCK(status.st_mode))
-        return refuse(EISDIR, text, text_bytes, "it is a %s; expected a file",
-                      S_ISDIR(status.st_mode) ? "folder" : "socket");
+        return reason_give(text, text_bytes, -EISDIR, "it is a %s; expected a file",
+                           S_ISDIR(status.st_mode) ? "folder" : "socket");
     if (access(path, W_OK) < 0)
-        return refuse(errno, text, text_bytes, "%s; expected a file that can be written",
-                      strerror(errno));
+        return reason_give(text, text_bytes, -errno, "%s; expected a file that can be written",
+                           strerror(errno));
     return 0;
 }
 
@@ -56,14 +47,15 @@ static int check_link(const char *path, char *text, size_t text_bytes)
     char target[PATH_MAX] = "";
     struct stat status;
     if (lstat(path, &status) < 0 && errno != ENOENT)
-        return refuse(errno, text, text_bytes, "%s", strerror(errno));
+        return reason_give(text, text_bytes, -errno, "%s", strerror(errno));
     if (lstat(path, &status) == 0) {
         if (!S_ISLNK(status.st_mode) || readlink(path, target, sizeof(target) - 1) < 0)
-            return refuse(EEXIST, text, text_bytes,
-                          "it exists and is no symbolic link; expected another path, or remove it");
+            return reason_give(
+                text, text_bytes, -EEXIST,
+                "it exists and is no symbolic link; expected another path, or remove it");
         if (strncmp(target, PTY_PREFIX, strlen(PTY_PREFIX)) != 0)
-            return refuse(
-                EEXIST, text, text_bytes,
+            return reason_give(
+                text, text_bytes, -EEXIST,
                 "it points to %.100s, which is no pty; expected another path, or remove it",
                 target);
     }
@@ -80,5 +72,6 @@ int stream_check(const char *name, char *text, size_t text_bytes)
         return check_link(name + 4, text, text_bytes);
     if (strncmp(name, "file:", 5) == 0)
         return check_file(name + 5, text, text_bytes);
-    return refuse(EINVAL, text, text_bytes, "expected none, stdio, pty, pty:LINK or file:PATH");
+    return reason_give(text, text_bytes, -EINVAL,
+                       "expected none, stdio, pty, pty:LINK or file:PATH");
 }

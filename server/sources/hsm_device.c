@@ -3,12 +3,12 @@
 
 #include "pollers/memory.h"
 #include "pollers/page_driver.h"
+#include "server/reason.h"
 #include "server/sources/hsm_watch.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -66,16 +66,6 @@ void hsm_set_ioctl(int (*replacement)(int device, unsigned long request, void *a
     call = replacement ? replacement : call_kernel;
 }
 
-__attribute__((format(printf, 4, 5))) static int fail(int result, char *reason, size_t reason_bytes,
-                                                      const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(reason, reason_bytes, format, arguments);
-    va_end(arguments);
-    return result;
-}
-
 /* ---- the page ---------------------------------------------------------------------------- */
 
 static int map_page(struct hsm *hsm)
@@ -104,15 +94,16 @@ static int take_own_page(struct hsm *hsm, int descriptor, char *reason, size_t r
     struct hsm_note note;
     hsm->page_descriptor = fcntl(descriptor, F_DUPFD_CLOEXEC, 0);
     if (hsm->page_descriptor < 0)
-        return fail(-errno, reason, reason_bytes, "no descriptor of the page: %s", strerror(errno));
+        return reason_give(reason, reason_bytes, -errno, "no descriptor of the page: %s",
+                           strerror(errno));
     if (pread(descriptor, &note, sizeof(note), PAGE_BYTES) != sizeof(note) ||
         note.magic != NOTE_MAGIC || note.vcpus != hsm->vcpus || note.vm_id > UINT16_MAX)
-        return fail(-EBADMSG, reason, reason_bytes,
-                    "the page that was kept is of another VM or version");
+        return reason_give(reason, reason_bytes, -EBADMSG,
+                           "the page that was kept is of another VM or version");
     hsm->vm_id = (uint16_t)note.vm_id;
     int result = map_page(hsm);
-    return result < 0 ? fail(result, reason, reason_bytes, "the page cannot be mapped: %s",
-                             strerror(-result))
+    return result < 0 ? reason_give(reason, reason_bytes, result, "the page cannot be mapped: %s",
+                                    strerror(-result))
                       : 0;
 }
 
@@ -122,24 +113,26 @@ static int take_page(struct hsm *hsm, int descriptor, char *reason, size_t reaso
     struct stat status;
     hsm->page_descriptor = fcntl(descriptor, F_DUPFD_CLOEXEC, 0);
     if (hsm->page_descriptor < 0)
-        return fail(-errno, reason, reason_bytes, "no descriptor of the page: %s", strerror(errno));
+        return reason_give(reason, reason_bytes, -errno, "no descriptor of the page: %s",
+                           strerror(errno));
     if (fstat(descriptor, &status) < 0 || status.st_size != PAGE_BYTES)
-        return fail(-ERANGE, reason, reason_bytes,
-                    "the page's file has not %d bytes; expected a memfd "
-                    "that holds the page and nothing else",
-                    PAGE_BYTES);
+        return reason_give(reason, reason_bytes, -ERANGE,
+                           "the page's file has not %d bytes; expected a memfd "
+                           "that holds the page and nothing else",
+                           PAGE_BYTES);
     int seals = fcntl(descriptor, F_GET_SEALS);
     if (seals < 0 ||
         (!(seals & F_SEAL_SHRINK) && fcntl(descriptor, F_ADD_SEALS, F_SEAL_SHRINK) < 0))
-        return fail(-EPERM, reason, reason_bytes,
-                    "the page's file could shrink; expected a memfd made with MFD_ALLOW_SEALING");
+        return reason_give(
+            reason, reason_bytes, -EPERM,
+            "the page's file could shrink; expected a memfd made with MFD_ALLOW_SEALING");
     int result = map_page(hsm);
     if (result < 0)
-        return fail(result, reason, reason_bytes, "the page cannot be mapped: %s",
-                    strerror(-result));
+        return reason_give(reason, reason_bytes, result, "the page cannot be mapped: %s",
+                           strerror(-result));
     if (slots_look(hsm->slots) == SLOTS_ZERO)
-        return fail(
-            -ENODATA, reason, reason_bytes,
+        return reason_give(
+            reason, reason_bytes, -ENODATA,
             "a page of zeroes; expected that of the VM behind the device, whose creation has freed "
             "its slots");
     return 0;
@@ -164,11 +157,11 @@ static int open_device(struct hsm *hsm, const char *path, char *reason, size_t r
     if (hsm->device >= 0)
         return 0;
     int error = errno;
-    return fail(-error, reason, reason_bytes, "%s: %s; %s", path, strerror(error),
-                error == EACCES
-                    ? "expected to run as root, or with rights to it"
-                    : "expected Linux's ACRN driver (module acrn, CONFIG_ACRN_HSM) in the "
-                      "Service VM of an ACRN hypervisor");
+    return reason_give(reason, reason_bytes, -error, "%s: %s; %s", path, strerror(error),
+                       error == EACCES
+                           ? "expected to run as root, or with rights to it"
+                           : "expected Linux's ACRN driver (module acrn, CONFIG_ACRN_HSM) in the "
+                             "Service VM of an ACRN hypervisor");
 }
 
 static int create_vm(struct hsm *hsm, const struct hsm_options *options, char *reason,
@@ -181,14 +174,16 @@ static int create_vm(struct hsm *hsm, const struct hsm_options *options, char *r
     };
     int result = call(hsm->device, ACRN_IOCTL_CREATE_VM, &creation);
     if (result < 0)
-        return fail(result, reason, reason_bytes,
-                    "the hypervisor creates no VM of %u vCPUs: %s; its own log tells why",
-                    options->vcpus, strerror(-result));
+        return reason_give(reason, reason_bytes, result,
+                           "the hypervisor creates no VM of %u vCPUs: %s; its own log tells why",
+                           options->vcpus, strerror(-result));
     hsm->is_ours = true;
     hsm->vm_id = creation.vmid;
     const struct hsm_note note = {NOTE_MAGIC, options->vcpus, creation.vmid};
     ssize_t written = pwrite(hsm->page_descriptor, &note, sizeof(note), PAGE_BYTES);
-    return written == sizeof(note) ? 0 : fail(-EIO, reason, reason_bytes, "no memory for a note");
+    return written == sizeof(note)
+               ? 0
+               : reason_give(reason, reason_bytes, -EIO, "no memory for a note");
 }
 
 static int become_client(struct hsm *hsm, char *reason, size_t reason_bytes)
@@ -197,8 +192,8 @@ static int become_client(struct hsm *hsm, char *reason, size_t reason_bytes)
     hsm->is_client = result == 0;
     if (result == 0)
         return 0;
-    return fail(
-        result, reason, reason_bytes, "%s",
+    return reason_give(
+        reason, reason_bytes, result, "%s",
         result == -EEXIST   ? "somebody else is the VM's default client; expected a device model "
                               "that leaves CREATE_IOREQ_CLIENT to ioreqd"
         : result == -EINVAL ? "no VM behind the device; expected CREATE_VM before it is handed over"
@@ -211,15 +206,16 @@ int hsm_create(const struct hsm_options *options, struct hsm **hsm, char *reason
 {
     struct hsm *created = allocate(options);
     if (!created)
-        return fail(-ENOMEM, reason, reason_bytes, "no memory");
+        return reason_give(reason, reason_bytes, -ENOMEM, "no memory");
     int result = open_device(created, options->path, reason, reason_bytes);
     if (result == 0 && (result = make_page(created)) < 0)
-        fail(result, reason, reason_bytes, "no memory for the page: %s", strerror(-result));
+        reason_give(reason, reason_bytes, result, "no memory for the page: %s", strerror(-result));
     if (result == 0)
         result = create_vm(created, options, reason, reason_bytes);
     if (result == 0 && slots_look(created->slots) == SLOTS_ZERO)
-        result = fail(-ENODATA, reason, reason_bytes,
-                      "the hypervisor has left the page full of zeroes; it does not know of it");
+        result =
+            reason_give(reason, reason_bytes, -ENODATA,
+                        "the hypervisor has left the page full of zeroes; it does not know of it");
     if (result == 0)
         result = become_client(created, reason, reason_bytes);
     if (result < 0)
@@ -234,12 +230,12 @@ int hsm_take_over(const struct hsm_options *options, int device, int page_descri
 {
     struct hsm *created = allocate(options);
     if (!created)
-        return fail(-ENOMEM, reason, reason_bytes, "no memory");
+        return reason_give(reason, reason_bytes, -ENOMEM, "no memory");
     int result = 0;
     created->device = fcntl(device, F_DUPFD_CLOEXEC, 0);
     if (created->device < 0)
-        result =
-            fail(-errno, reason, reason_bytes, "no descriptor of the device: %s", strerror(errno));
+        result = reason_give(reason, reason_bytes, -errno, "no descriptor of the device: %s",
+                             strerror(errno));
     if (result == 0)
         result = take_page(created, page_descriptor, reason, reason_bytes);
     /* Whoever hands it over says that nobody else is its client: an earlier ioreqd was, then. */
@@ -258,12 +254,12 @@ int hsm_adopt(const struct hsm_options *options, int device, int page_descriptor
 {
     struct hsm *created = allocate(options);
     if (!created)
-        return fail(-ENOMEM, reason, reason_bytes, "no memory");
+        return reason_give(reason, reason_bytes, -ENOMEM, "no memory");
     int result = 0;
     created->device = fcntl(device, F_DUPFD_CLOEXEC, 0);
     if (created->device < 0)
-        result =
-            fail(-errno, reason, reason_bytes, "no descriptor of the device: %s", strerror(errno));
+        result = reason_give(reason, reason_bytes, -errno, "no descriptor of the device: %s",
+                             strerror(errno));
     if (result == 0)
         result = take_own_page(created, page_descriptor, reason, reason_bytes);
     /* The dead one's place is ours: what the driver has for its default client it has for us. */

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "server/vm/machine.h"
 
+#include "server/reason.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -16,18 +17,6 @@
 #define TSS_ADDRESS          0xfeffd000ull
 
 #define KVM_WANTED_VERSION 12
-
-static int fail(char *error, size_t error_bytes, int result, const char *format, ...)
-    __attribute__((format(printf, 4, 5)));
-
-static int fail(char *error, size_t error_bytes, int result, const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(error, error_bytes, format, arguments);
-    va_end(arguments);
-    return result;
-}
 
 static const char *kvm_remedy(int error)
 {
@@ -61,23 +50,24 @@ static int machine_open_kvm(struct machine *machine, char *error, size_t error_b
     };
     machine->kvm_fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
     if (machine->kvm_fd < 0)
-        return fail(error, error_bytes, -errno, "cannot open /dev/kvm: %s (%s)", strerror(errno),
-                    kvm_remedy(errno));
+        return reason_give(error, error_bytes, -errno, "cannot open /dev/kvm: %s (%s)",
+                           strerror(errno), kvm_remedy(errno));
     int version = ioctl(machine->kvm_fd, KVM_GET_API_VERSION, 0);
     if (version < 0)
-        return fail(error, error_bytes, -ENOSYS, "/dev/kvm is not a KVM device");
+        return reason_give(error, error_bytes, -ENOSYS, "/dev/kvm is not a KVM device");
     if (version != KVM_WANTED_VERSION)
-        return fail(error, error_bytes, -ENOSYS, "/dev/kvm speaks version %d, not %d", version,
-                    KVM_WANTED_VERSION);
+        return reason_give(error, error_bytes, -ENOSYS, "/dev/kvm speaks version %d, not %d",
+                           version, KVM_WANTED_VERSION);
     for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++)
         if (ioctl(machine->kvm_fd, KVM_CHECK_EXTENSION, needed[i].id) <= 0)
-            return fail(error, error_bytes, -ENOSYS,
-                        "this kernel's KVM lacks %s: use Linux 5.10 "
-                        "or newer",
-                        needed[i].name);
+            return reason_give(error, error_bytes, -ENOSYS,
+                               "this kernel's KVM lacks %s: use Linux 5.10 "
+                               "or newer",
+                               needed[i].name);
     int run_bytes = ioctl(machine->kvm_fd, KVM_GET_VCPU_MMAP_SIZE, 0);
     if (run_bytes < (int)sizeof(struct kvm_run))
-        return fail(error, error_bytes, -ENOSYS, "KVM_GET_VCPU_MMAP_SIZE gives %d", run_bytes);
+        return reason_give(error, error_bytes, -ENOSYS, "KVM_GET_VCPU_MMAP_SIZE gives %d",
+                           run_bytes);
     machine->run_bytes = (size_t)run_bytes;
     return 0;
 }
@@ -89,22 +79,23 @@ static int machine_create_vm(struct machine *machine, bool has_kernel_irqchip, c
         machine->vm_fd = ioctl(machine->kvm_fd, KVM_CREATE_VM, 0);
     } while (machine->vm_fd < 0 && errno == EINTR);
     if (machine->vm_fd < 0)
-        return fail(error, error_bytes, -errno, "KVM_CREATE_VM: %s (%s)", strerror(errno),
-                    kvm_remedy(errno));
+        return reason_give(error, error_bytes, -errno, "KVM_CREATE_VM: %s (%s)", strerror(errno),
+                           kvm_remedy(errno));
     uint64_t identity_map = IDENTITY_MAP_ADDRESS;
     if (ioctl(machine->vm_fd, KVM_SET_TSS_ADDR, TSS_ADDRESS) != 0)
-        return fail(error, error_bytes, -errno, "KVM_SET_TSS_ADDR: %s", strerror(errno));
+        return reason_give(error, error_bytes, -errno, "KVM_SET_TSS_ADDR: %s", strerror(errno));
     if (ioctl(machine->vm_fd, KVM_SET_IDENTITY_MAP_ADDR, &identity_map) != 0)
-        return fail(error, error_bytes, -errno, "KVM_SET_IDENTITY_MAP_ADDR: %s", strerror(errno));
+        return reason_give(error, error_bytes, -errno, "KVM_SET_IDENTITY_MAP_ADDR: %s",
+                           strerror(errno));
     if (!has_kernel_irqchip)
         return 0;
     struct kvm_pit_config pit = {0};
     if (ioctl(machine->vm_fd, KVM_CREATE_IRQCHIP, 0) != 0)
-        return fail(error, error_bytes, -errno, "KVM_CREATE_IRQCHIP: %s (try --irqchip none)",
-                    strerror(errno));
+        return reason_give(error, error_bytes, -errno,
+                           "KVM_CREATE_IRQCHIP: %s (try --irqchip none)", strerror(errno));
     if (ioctl(machine->vm_fd, KVM_CREATE_PIT2, &pit) != 0)
-        return fail(error, error_bytes, -errno, "KVM_CREATE_PIT2: %s (try --irqchip none)",
-                    strerror(errno));
+        return reason_give(error, error_bytes, -errno, "KVM_CREATE_PIT2: %s (try --irqchip none)",
+                           strerror(errno));
     return 0;
 }
 
@@ -128,10 +119,10 @@ static int machine_map_memory(struct machine *machine, const struct machine_setu
     void *ram = mmap(NULL, machine->ram_bytes, PROT_READ | PROT_WRITE,
                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (ram == MAP_FAILED)
-        return fail(error, error_bytes, -errno,
-                    "cannot reserve %" PRIu64 " MiB of memory: %s "
-                    "(give less --memory)",
-                    machine->ram_bytes >> 20, strerror(errno));
+        return reason_give(error, error_bytes, -errno,
+                           "cannot reserve %" PRIu64 " MiB of memory: %s "
+                           "(give less --memory)",
+                           machine->ram_bytes >> 20, strerror(errno));
     machine->ram = ram;
     size_t shadow_bytes = firmware_shadow_bytes(firmware->size_bytes, setup->shadow_bytes);
     memcpy(machine->ram + FIRMWARE_SHADOW_TOP - shadow_bytes,
@@ -148,8 +139,8 @@ static int machine_map_memory(struct machine *machine, const struct machine_setu
         result = machine_add_memory(machine, 2, 0, FIRMWARE_TOP, machine->ram + low_bytes,
                                     machine->ram_bytes - low_bytes);
     if (result != 0)
-        return fail(error, error_bytes, result, "KVM_SET_USER_MEMORY_REGION: %s",
-                    strerror(-result));
+        return reason_give(error, error_bytes, result, "KVM_SET_USER_MEMORY_REGION: %s",
+                           strerror(-result));
     return 0;
 }
 
@@ -159,15 +150,15 @@ static int machine_create_vcpu(struct machine *machine, uint32_t index, bool has
     struct machine_vcpu *vcpu = &machine->vcpus[index];
     vcpu->fd = ioctl(machine->vm_fd, KVM_CREATE_VCPU, (unsigned long)index);
     if (vcpu->fd < 0)
-        return fail(error, error_bytes, -errno, "KVM_CREATE_VCPU %" PRIu32 ": %s", index,
-                    strerror(errno));
+        return reason_give(error, error_bytes, -errno, "KVM_CREATE_VCPU %" PRIu32 ": %s", index,
+                           strerror(errno));
     void *run = mmap(NULL, machine->run_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu->fd, 0);
     if (run == MAP_FAILED)
-        return fail(error, error_bytes, -errno, "cannot map a vCPU: %s", strerror(errno));
+        return reason_give(error, error_bytes, -errno, "cannot map a vCPU: %s", strerror(errno));
     vcpu->run = run;
     int result = machine_set_cpuid(machine, index, has_kernel_irqchip);
     if (result != 0)
-        return fail(error, error_bytes, result, "KVM_SET_CPUID2: %s", strerror(-result));
+        return reason_give(error, error_bytes, result, "KVM_SET_CPUID2: %s", strerror(-result));
     return 0;
 }
 
@@ -217,7 +208,7 @@ int machine_probe(char *error, size_t error_bytes)
     struct machine machine;
     int result = firmware_fill(&firmware, FIRMWARE_MIN_BYTES, hlt);
     if (result != 0)
-        return fail(error, error_bytes, result, "out of memory");
+        return reason_give(error, error_bytes, result, "out of memory");
     const struct machine_setup setup = {
         .firmware = &firmware,
         .ram_bytes = MACHINE_RAM_MIN_BYTES,
@@ -231,12 +222,13 @@ int machine_probe(char *error, size_t error_bytes)
             run_result = ioctl(machine.vcpus[0].fd, KVM_RUN, 0);
         } while (run_result != 0 && errno == EINTR);
         if (run_result != 0)
-            result = fail(error, error_bytes, -errno, "KVM_RUN: %s (%s)", strerror(errno),
-                          kvm_remedy(errno));
+            result = reason_give(error, error_bytes, -errno, "KVM_RUN: %s (%s)", strerror(errno),
+                                 kvm_remedy(errno));
         else if (machine.vcpus[0].run->exit_reason != KVM_EXIT_HLT)
-            result = fail(error, error_bytes, -EIO,
-                          "a guest does not run: KVM exit %" PRIu32 " at its first instruction",
-                          machine.vcpus[0].run->exit_reason);
+            result =
+                reason_give(error, error_bytes, -EIO,
+                            "a guest does not run: KVM exit %" PRIu32 " at its first instruction",
+                            machine.vcpus[0].run->exit_reason);
         machine_destroy(&machine);
     }
     firmware_unload(&firmware);

@@ -2,13 +2,13 @@
 #include "server/vm/requester_internal.h"
 
 #include "pollers/ticks.h"
+#include "server/reason.h"
 #include "server/socket/wire.h"
 #include "server/vm/ivshmem.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,18 +26,6 @@
 
 #define JOIN_MS 2000 /* an ivshmem server answers at once */
 
-static int fail(char *error, size_t error_bytes, int result, const char *format, ...)
-    __attribute__((format(printf, 4, 5)));
-
-static int fail(char *error, size_t error_bytes, int result, const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(error, error_bytes, format, arguments);
-    va_end(arguments);
-    return result;
-}
-
 static void ignore_line(void *context, const char *line, int descriptor)
 {
     (void)context;
@@ -51,17 +39,17 @@ static int requester_map(struct requester *requester, int fd, char *error, size_
 {
     struct stat status;
     if (fstat(fd, &status) != 0 || status.st_size != PAGE_BYTES)
-        return fail(error, error_bytes, -EPROTO, "the server handed over no %d-byte page",
-                    PAGE_BYTES);
+        return reason_give(error, error_bytes, -EPROTO, "the server handed over no %d-byte page",
+                           PAGE_BYTES);
     /* An unsealed page could be cut off under us: SIGBUS in every vCPU. */
     int seals = fcntl(fd, F_GET_SEALS);
     if (seals < 0 || (seals & F_SEAL_SHRINK) == 0)
-        return fail(error, error_bytes, -EPROTO,
-                    "the server's page is not sealed against shrinking");
+        return reason_give(error, error_bytes, -EPROTO,
+                           "the server's page is not sealed against shrinking");
     void *page = mmap(NULL, PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (page == MAP_FAILED)
-        return fail(error, error_bytes, -errno, "cannot map the server's page: %s",
-                    strerror(errno));
+        return reason_give(error, error_bytes, -errno, "cannot map the server's page: %s",
+                           strerror(errno));
     requester->slots = page;
     return 0;
 }
@@ -107,24 +95,25 @@ static int requester_handshake(struct requester *requester, const char *socket_p
 {
     requester->socket_fd = wire_connect(socket_path);
     if (requester->socket_fd < 0)
-        return fail(error, error_bytes, requester->socket_fd,
-                    "no server on %s: %s (start ioreqd, or name its socket with --socket)",
-                    socket_path, strerror(-requester->socket_fd));
+        return reason_give(error, error_bytes, requester->socket_fd,
+                           "no server on %s: %s (start ioreqd, or name its socket with --socket)",
+                           socket_path, strerror(-requester->socket_fd));
     char line[WIRE_LINE_MAX];
     int page_fd = -1;
     int result = wire_send_line(requester->socket_fd, "attach %s", vm_name);
     if (result == 0)
         result = wire_receive_line(requester->socket_fd, line, sizeof(line), &page_fd);
     if (result != 0)
-        return fail(error, error_bytes, result, "the server on %s does not answer: %s", socket_path,
-                    strerror(-result));
+        return reason_give(error, error_bytes, result, "the server on %s does not answer: %s",
+                           socket_path, strerror(-result));
     const char *text;
     result = wire_parse_reply(line, &text);
     if (result != 0) {
-        fail(error, error_bytes, 0, "the server refuses VM '%s': %s", vm_name,
-             *text ? text : strerror(-result));
+        reason_give(error, error_bytes, 0, "the server refuses VM '%s': %s", vm_name,
+                    *text ? text : strerror(-result));
     } else if (page_fd < 0 || requester_parse_attached(requester, text) != 0) {
-        result = fail(error, error_bytes, -EPROTO, "the server's reply makes no sense: '%s'", line);
+        result = reason_give(error, error_bytes, -EPROTO, "the server's reply makes no sense: '%s'",
+                             line);
     } else {
         result = requester_map(requester, page_fd, error, error_bytes);
     }
@@ -161,7 +150,7 @@ static struct requester *requester_create(const char *socket_path, const char *v
     size_t path_bytes = strlen(socket_path) + 1, name_bytes = strlen(vm_name) + 1;
     struct requester *created = calloc(1, sizeof(*created) + path_bytes + name_bytes);
     if (!created) {
-        fail(error, error_bytes, 0, "out of memory");
+        reason_give(error, error_bytes, 0, "out of memory");
         return NULL;
     }
     char *copies = (char *)(created + 1);
@@ -177,7 +166,7 @@ static struct requester *requester_create(const char *socket_path, const char *v
     created->wake_fd = eventfd(0, EFD_CLOEXEC);
     if (created->wake_fd >= 0)
         return created;
-    fail(error, error_bytes, 0, "cannot create an eventfd: %s", strerror(errno));
+    reason_give(error, error_bytes, 0, "cannot create an eventfd: %s", strerror(errno));
     free(created);
     return NULL;
 }
@@ -189,7 +178,7 @@ static int requester_finish(struct requester *created, int result, struct reques
     if (result == 0) {
         result = -pthread_create(&created->watcher, NULL, requester_watch, created);
         if (result != 0)
-            fail(error, error_bytes, 0, "cannot start a thread: %s", strerror(-result));
+            reason_give(error, error_bytes, 0, "cannot start a thread: %s", strerror(-result));
     }
     if (result != 0) {
         requester_release(created);
@@ -279,9 +268,10 @@ int requester_prepare(struct requester *requester, uint32_t notified, char *erro
     int result = requester_make_eventfds(requester, notified);
     if (result == 0)
         result = requester_give_eventfds(requester);
-    return result == 0 ? 0
-                       : fail(error, error_bytes, result,
-                              "the server does not take our eventfds: %s", strerror(-result));
+    return result == 0
+               ? 0
+               : reason_give(error, error_bytes, result,
+                             "the server does not take our eventfds: %s", strerror(-result));
 }
 
 void requester_detach(struct requester *requester)
