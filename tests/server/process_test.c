@@ -14,6 +14,8 @@
 
 #define LATE_VALUE 0x5aull
 
+static struct requester *requester; /* plays the guest of every test */
+
 static int setup(void **state)
 {
     ioreqd_init(state);
@@ -23,7 +25,14 @@ static int setup(void **state)
     daemon_add_process(&ioreqd, "hurried", HURRIED,
                        "deadline_us: 1000, late: value, late_value: 0x5a, quarantine_after: 3");
     daemon_start(&ioreqd);
+    requester = daemon_attach(&ioreqd, "guest");
     return 0;
+}
+
+static int teardown(void **state)
+{
+    requester_detach(requester);
+    return ioreqd_end(state);
 }
 
 /* ---- what the server says ---------------------------------------------------------------- */
@@ -84,7 +93,6 @@ static void assert_descriptors(uint32_t expected)
 
 struct asking {
     pthread_t thread;
-    struct requester *requester;
     uint32_t vcpu;
     struct requester_access access;
     int result;
@@ -93,14 +101,13 @@ struct asking {
 static void *ask_thread(void *argument)
 {
     struct asking *asking = argument;
-    asking->result = requester_access(asking->requester, asking->vcpu, &asking->access);
+    asking->result = requester_access(requester, asking->vcpu, &asking->access);
     return NULL;
 }
 
-static void ask(struct asking *asking, struct requester *requester, uint32_t vcpu, uint64_t address)
+static void ask(struct asking *asking, uint32_t vcpu, uint64_t address)
 {
     *asking = (struct asking){
-        .requester = requester,
         .vcpu = vcpu,
         .access = {
             .address = address, .size_bytes = 8, .type = REQUEST_MMIO, .direction = REQUEST_READ}};
@@ -232,10 +239,9 @@ static void row39_descriptors_that_come_with_a_registration_are_refused_and_clos
 static void row25_killed_before_taking(void **state)
 {
     (void)state;
-    struct requester *requester = daemon_attach(&ioreqd, "guest");
     struct outside first = registered("patient");
     struct asking asking;
-    ask(&asking, requester, 1, PATIENT + 8);
+    ask(&asking, 1, PATIENT + 8);
     wait_for_processing(1);
     outside_kill(&first);
     wait_for_state("patient", "awaited");
@@ -246,38 +252,34 @@ static void row25_killed_before_taking(void **state)
     assert_int_equal(number("patient", "handed_on"), 1);
     assert_int_equal(number("patient", "accesses"), 1);
     outside_kill(&second);
-    requester_detach(requester);
 }
 
 static void row25_killed_after_taking(void **state)
 {
     (void)state;
-    struct requester *requester = daemon_attach(&ioreqd, "guest");
     struct outside first = registered("patient");
     struct asking asking;
-    ask(&asking, requester, 0, PATIENT);
+    ask(&asking, 0, PATIENT);
     assert_int_equal(outside_do(&first, OUTSIDE_TAKE), 0);
     outside_kill(&first);
     assert_int_equal(answer_to(&asking), UINT64_MAX);
     assert_int_equal(number("patient", "failed"), 1);
     struct outside second = registered("patient");
-    ask(&asking, requester, 0, PATIENT + 16); /* and the next one is its own */
+    ask(&asking, 0, PATIENT + 16); /* and the next one is its own */
     assert_int_equal(outside_do(&second, OUTSIDE_TAKE), 0);
     assert_int_equal(outside_do(&second, OUTSIDE_ANSWER), 0);
     assert_int_equal(answer_to(&asking), outside_value(PATIENT + 16));
     outside_kill(&second);
-    requester_detach(requester);
 }
 
 static void row25_killed_after_taking_where_the_next_one_is_asked_again(void **state)
 {
     (void)state;
-    struct requester *requester = daemon_attach(&ioreqd, "guest");
     struct asking asking;
-    ask(&asking, requester, 0, AGAIN + 24); /* answered at once: nobody is there yet */
+    ask(&asking, 0, AGAIN + 24); /* answered at once: nobody is there yet */
     assert_int_equal(answer_to(&asking), UINT64_MAX);
     struct outside first = registered("again");
-    ask(&asking, requester, 0, AGAIN + 24);
+    ask(&asking, 0, AGAIN + 24);
     assert_int_equal(outside_do(&first, OUTSIDE_TAKE), 0);
     outside_kill(&first);
     struct outside second = registered("again");
@@ -286,37 +288,32 @@ static void row25_killed_after_taking_where_the_next_one_is_asked_again(void **s
     assert_int_equal(answer_to(&asking), outside_value(AGAIN + 24));
     assert_int_equal(number("again", "asked_again"), 1);
     outside_kill(&second);
-    requester_detach(requester);
 }
 
 static void row25_killed_after_answering(void **state)
 {
     (void)state;
-    struct requester *requester = daemon_attach(&ioreqd, "guest");
     struct outside outside = registered("patient");
     struct asking asking;
-    ask(&asking, requester, 3, PATIENT + 32);
+    ask(&asking, 3, PATIENT + 32);
     assert_int_equal(outside_do(&outside, OUTSIDE_TAKE), 0);
     assert_int_equal(outside_do(&outside, OUTSIDE_ANSWER), 0);
     outside_kill(&outside);
     assert_int_equal(answer_to(&asking), outside_value(PATIENT + 32));
     assert_int_equal(number("patient", "failed"), 0);
-    requester_detach(requester);
 }
 
 static void death_is_seen_though_a_child_keeps_the_connection(void **state)
 {
     (void)state;
-    struct requester *requester = daemon_attach(&ioreqd, "guest");
     struct outside outside = registered("patient");
     assert_int_equal(outside_do(&outside, OUTSIDE_BREED), 0);
     struct asking asking;
-    ask(&asking, requester, 0, PATIENT);
+    ask(&asking, 0, PATIENT);
     assert_int_equal(outside_do(&outside, OUTSIDE_TAKE), 0);
     outside_kill(&outside);
     assert_int_equal(answer_to(&asking), UINT64_MAX);
     wait_for_state("patient", "awaited");
-    requester_detach(requester);
 }
 
 /* ---- 27: it stands still ----------------------------------------------------------------- */
@@ -324,7 +321,6 @@ static void death_is_seen_though_a_child_keeps_the_connection(void **state)
 static void row27_stopped_process_is_late_then_quarantined_and_may_come_again(void **state)
 {
     (void)state;
-    struct requester *requester = daemon_attach(&ioreqd, "guest");
     struct outside outside = registered("hurried");
     kill(outside.pid, SIGSTOP);
     for (int i = 0; i < 3; i++)
@@ -341,17 +337,15 @@ static void row27_stopped_process_is_late_then_quarantined_and_may_come_again(vo
     wait_for_state("hurried", "serving");
     daemon_await_file(ioreqd.err, "it missed too many deadlines; it is quarantined");
     outside_kill(&outside);
-    requester_detach(requester);
 }
 
 /* ---- 29, 31, 34, 35, 36: malice ---------------------------------------------------------- */
 
 /* Cut, what is in flight settled, nobody else disturbed, and the next one welcome. */
-static void assert_contained(struct requester *requester, struct outside *outside,
-                             enum outside_step step, const char *words)
+static void assert_contained(struct outside *outside, enum outside_step step, const char *words)
 {
     struct asking asking;
-    ask(&asking, requester, 0, PATIENT);
+    ask(&asking, 0, PATIENT);
     wait_for_processing(1);
     assert_int_equal(outside_do(outside, step), 0);
     assert_int_equal(answer_to(&asking), UINT64_MAX);
@@ -367,31 +361,26 @@ static void assert_contained(struct requester *requester, struct outside *outsid
 static void row29_answers_to_nothing_are_cut(void **state)
 {
     (void)state;
-    struct requester *requester = daemon_attach(&ioreqd, "guest");
     struct outside outside = joined("patient");
-    assert_contained(requester, &outside, OUTSIDE_STRAY,
+    assert_contained(&outside, OUTSIDE_STRAY,
                      "it answered requests that it was not asked; it is quarantined");
     assert_int_equal(number("patient", "refused"), 16);
-    requester_detach(requester);
 }
 
 static void row31_count_that_jumps_is_cut(void **state)
 {
     (void)state;
-    struct requester *requester = daemon_attach(&ioreqd, "guest");
     struct outside outside = joined("patient");
-    assert_contained(requester, &outside, OUTSIDE_JUMP,
+    assert_contained(&outside, OUTSIDE_JUMP,
                      "it wrote counts into its channel that cannot be; it is quarantined");
-    requester_detach(requester);
 }
 
 static void row34_process_that_writes_its_requests_dies(void **state)
 {
     (void)state;
-    struct requester *requester = daemon_attach(&ioreqd, "guest");
     struct outside outside = joined("patient");
     struct asking asking;
-    ask(&asking, requester, 0, PATIENT);
+    ask(&asking, 0, PATIENT);
     wait_for_processing(1);
     outside_begin(&outside, OUTSIDE_WRITE_REQUESTS);
     assert_int_not_equal(outside_wait(&outside), 0);
@@ -400,24 +389,20 @@ static void row34_process_that_writes_its_requests_dies(void **state)
     outside_begin(&next, OUTSIDE_SERVE);
     assert_int_equal(answer_to(&asking), outside_value(PATIENT));
     outside_kill(&next);
-    requester_detach(requester);
 }
 
 static void row35_memory_that_is_changed_under_the_server_is_contained(void **state)
 {
     (void)state;
-    struct requester *requester = daemon_attach(&ioreqd, "guest");
     struct outside outside = joined("patient");
     assert_int_equal(outside_do(&outside, OUTSIDE_RESIZE), 0);
-    assert_contained(requester, &outside, OUTSIDE_PUNCH,
+    assert_contained(&outside, OUTSIDE_PUNCH,
                      "it wrote counts into its channel that cannot be; it is quarantined");
-    requester_detach(requester);
 }
 
 static void row36_process_that_never_reads_its_socket_is_late_like_any_other(void **state)
 {
     (void)state;
-    struct requester *requester = daemon_attach(&ioreqd, "guest");
     struct outside outside = outside_start(&ioreqd, "hurried");
     assert_int_equal(outside_do(&outside, OUTSIDE_DEAF), 0);
     wait_for_state("hurried", "serving");
@@ -426,14 +411,12 @@ static void row36_process_that_never_reads_its_socket_is_late_like_any_other(voi
     wait_for_state("hurried", "quarantined");
     daemon_exercise(requester, 50);
     outside_kill(&outside);
-    requester_detach(requester);
 }
 
 /* ---- what it is for ---------------------------------------------------------------------- */
 
 static void serve(const char *client, uint64_t base, enum outside_step how)
 {
-    struct requester *requester = daemon_attach(&ioreqd, "guest");
     struct outside outside = registered(client);
     outside_begin(&outside, how);
     for (uint64_t i = 0; i < 300; i++)
@@ -443,7 +426,6 @@ static void serve(const char *client, uint64_t base, enum outside_step how)
     assert_int_equal(number(client, "accesses"), 302);
     assert_int_equal(number(client, "refused"), 0);
     outside_kill(&outside);
-    requester_detach(requester);
 }
 
 static void process_serves_a_client(void **state)
@@ -461,13 +443,12 @@ static void process_serves_in_an_event_loop(void **state)
 static void four_requests_are_outstanding_at_once(void **state)
 {
     (void)state;
-    struct requester *requester = daemon_attach(&ioreqd, "guest");
     struct asking asking[4];
     struct ioreq_client *client;
     struct ioreq_request requests[4];
     assert_int_equal(ioreq_register(ioreqd.socket, "guest", "patient", &client), 0);
     for (uint32_t i = 0; i < 4; i++) {
-        ask(&asking[i], requester, i, PATIENT + i * 8);
+        ask(&asking[i], i, PATIENT + i * 8);
         assert_int_equal(ioreq_receive(client, &requests[i], OUTSIDE_WAIT_NS, 0), 0);
         assert_int_equal(requests[i].vcpu, i);
         assert_int_equal(requests[i].offset, i * 8);
@@ -484,13 +465,11 @@ static void four_requests_are_outstanding_at_once(void **state)
     assert_int_equal(number("patient", "errors"), 1);
     ioreq_close(client);
     wait_for_state("patient", "absent");
-    requester_detach(requester);
 }
 
 static void process_is_told_of_a_reset(void **state)
 {
     (void)state;
-    struct requester *requester = daemon_attach(&ioreqd, "guest");
     struct ioreq_client *client;
     struct ioreq_request request;
     struct asking asking;
@@ -503,18 +482,18 @@ static void process_is_told_of_a_reset(void **state)
     assert_int_equal(poll(&entry, 1, 10000), 1);
     assert_int_equal(ioreq_resets(client), 2);
     assert_int_equal(ioreq_try_receive(client, &request), -EAGAIN);
-    ask(&asking, requester, 0, PATIENT);
+    ask(&asking, 0, PATIENT);
     assert_int_equal(ioreq_receive(client, &request, OUTSIDE_WAIT_NS, 0), 0);
     assert_int_equal(request.resets, 2);
     uint64_t before = request.token;
     assert_int_equal(session_command(ioreqd.socket, "vm-reset guest", error), 0);
     assert_int_equal(answer_to(&asking), UINT64_MAX);
     /* One that nobody takes until the next reset has settled it. */
-    ask(&asking, requester, 0, PATIENT + 8);
+    ask(&asking, 0, PATIENT + 8);
     wait_for_processing(1);
     assert_int_equal(session_command(ioreqd.socket, "vm-reset guest", error), 0);
     assert_int_equal(answer_to(&asking), UINT64_MAX);
-    ask(&asking, requester, 0, PATIENT + 16);
+    ask(&asking, 0, PATIENT + 16);
     assert_int_equal(ioreq_receive(client, &request, OUTSIDE_WAIT_NS, 0), 0);
     assert_int_equal(request.offset, 8);
     assert_int_equal(request.resets, 3);
@@ -527,13 +506,11 @@ static void process_is_told_of_a_reset(void **state)
     assert_int_equal(answer_to(&asking), 5);
     assert_int_equal(number("patient", "refused"), 2);
     ioreq_close(client);
-    requester_detach(requester);
 }
 
 static void ranges_come_and_go_at_run_time(void **state)
 {
     (void)state;
-    struct requester *requester = daemon_attach(&ioreqd, "guest");
     struct ioreq_client *client;
     struct ioreq_request request;
     const struct ioreq_range first = {0xd0000000, 0xd0000fff, IOREQ_MMIO, 0};
@@ -543,7 +520,7 @@ static void ranges_come_and_go_at_run_time(void **state)
     assert_int_equal(ioreq_add_range(client, &second), -EEXIST);
     assert_non_null(strstr(ioreq_error(client), "overlaps"));
     struct asking asking;
-    ask(&asking, requester, 0, 0xd0002004);
+    ask(&asking, 0, 0xd0002004);
     assert_int_equal(ioreq_receive(client, &request, OUTSIDE_WAIT_NS, 1000), 0);
     assert_int_equal(request.offset, 4);
     assert_int_equal(request.range_index, 1);
@@ -553,23 +530,20 @@ static void ranges_come_and_go_at_run_time(void **state)
     assert_int_equal(ioreq_delete_range(client, &second), -ENOENT);
     assert_int_equal(daemon_read(requester, 0xd0002004, 8), UINT64_MAX);
     assert_int_equal(ioreq_destroy(client), 0);
-    requester_detach(requester);
 }
 
 static void row38_client_goes_with_a_request_in_flight(void **state)
 {
     (void)state;
-    struct requester *requester = daemon_attach(&ioreqd, "guest");
     struct outside outside = registered("patient");
     struct asking asking;
-    ask(&asking, requester, 0, PATIENT);
+    ask(&asking, 0, PATIENT);
     assert_int_equal(outside_do(&outside, OUTSIDE_TAKE), 0);
     char error[SESSION_ERROR_BYTES];
     assert_int_equal(session_command(ioreqd.socket, "client-destroy guest patient", error), 0);
     assert_int_equal(answer_to(&asking), UINT64_MAX);
     assert_int_equal(outside_do(&outside, OUTSIDE_WAIT_FOR_END), 0);
     outside_kill(&outside);
-    requester_detach(requester);
 }
 
 static void processes_see_the_end_of_the_server(void **state)
@@ -587,30 +561,27 @@ static void processes_see_the_end_of_the_server(void **state)
 static void server_ends_in_order_while_a_process_serves(void **state)
 {
     (void)state;
-    struct requester *requester = daemon_attach(&ioreqd, "guest");
     struct outside outside = registered("patient");
     struct asking asking;
-    ask(&asking, requester, 0, PATIENT);
+    ask(&asking, 0, PATIENT);
     assert_int_equal(outside_do(&outside, OUTSIDE_TAKE), 0);
     assert_int_equal(daemon_stop(&ioreqd), 0);
     assert_int_equal(answer_to(&asking), UINT64_MAX);
     assert_int_equal(outside_do(&outside, OUTSIDE_WAIT_FOR_END), 0);
     outside_kill(&outside);
-    requester_detach(requester);
 }
 
 /* A few of row 26's kills: nothing is lost, and no descriptor. */
 static void fifty_deaths_leave_nothing_behind(void **state)
 {
     (void)state;
-    struct requester *requester = daemon_attach(&ioreqd, "guest");
     struct outside outside = registered("again");
     outside_begin(&outside, OUTSIDE_SERVE);
     uint32_t descriptors = settled_descriptors();
     for (uint32_t i = 0; i < 50; i++) {
         struct asking asking;
         assert_int_equal(daemon_read(requester, AGAIN + i * 8, 8), outside_value(AGAIN + i * 8));
-        ask(&asking, requester, 1, AGAIN + 8);
+        ask(&asking, 1, AGAIN + 8);
         outside_kill(&outside);
         outside = registered("again");
         outside_begin(&outside, OUTSIDE_SERVE);
@@ -620,12 +591,11 @@ static void fifty_deaths_leave_nothing_behind(void **state)
     assert_int_equal(number("again", "accesses"), 100);
     assert_int_equal(number("again", "epoch"), 51);
     outside_kill(&outside);
-    requester_detach(requester);
 }
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, ioreqd_end)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(row37_registration_is_refused_with_its_reason),
         TEST(row37_client_made_at_run_time_is_refused_without_a_trace),
