@@ -120,82 +120,88 @@ static void default_cpus(struct bench_options *options)
     }
 }
 
+enum bench_option {
+    VCPUS = 256,
+    RANGES,
+    BLOCKS,
+    SAMPLES,
+    REQUESTER_CPU,
+    POLLER_CPU,
+    EXPORT,
+    COMPLETION,
+    LIST
+};
+
+static const struct option known_options[] = {
+    {"json", no_argument, NULL, 'j'},
+    {"smoke", no_argument, NULL, 's'},
+    {"vcpus", required_argument, NULL, VCPUS},
+    {"ranges", required_argument, NULL, RANGES},
+    {"blocks", required_argument, NULL, BLOCKS},
+    {"samples", required_argument, NULL, SAMPLES},
+    {"export", required_argument, NULL, EXPORT},
+    {"completion", required_argument, NULL, COMPLETION},
+    {"requester-cpu", required_argument, NULL, REQUESTER_CPU},
+    {"poller-cpu", required_argument, NULL, POLLER_CPU},
+    {"list", no_argument, NULL, LIST},
+    {"help", no_argument, NULL, 'h'},
+    {"version", no_argument, NULL, 'V'},
+    {NULL, 0, NULL, 0},
+};
+
+static bool parse_completion(const char *text, struct bench_options *options)
+{
+    options->is_notified = strcmp(text, "notify") == 0;
+    if (options->is_notified || strcmp(text, "poll") == 0)
+        return true;
+    fprintf(stderr, "ioreq-bench: --completion: '%s'; expected poll or notify\n", text);
+    return false;
+}
+
+/* One that has a value or sets a flag. False after a line on stderr: a wrong value. */
+static bool take_option(int option, const char *name, const char *text,
+                        struct bench_options *options)
+{
+    switch (option) {
+    case 'j':
+        options->as_json = true;
+        return true;
+    case 's':
+        options->is_smoke = true;
+        return true;
+    case EXPORT:
+        options->export_directory = text;
+        return true;
+    case COMPLETION:
+        return parse_completion(text, options);
+    case VCPUS:
+        options->has_vcpus = true;
+        return parse_number(name, text, 1, 16, &options->vcpus);
+    case RANGES:
+        options->has_ranges = true;
+        return parse_number(name, text, 1, 65536, &options->ranges);
+    case BLOCKS:
+        return parse_number(name, text, 1, 10000, &options->blocks);
+    case SAMPLES:
+        return parse_number(name, text, 100, 1000000, &options->block_samples);
+    case REQUESTER_CPU:
+        return parse_number(name, text, 0, CPU_SETSIZE - 1, &options->requester_cpu);
+    case POLLER_CPU:
+        return parse_number(name, text, 0, CPU_SETSIZE - 1, &options->poller_cpu);
+    default:
+        return false;
+    }
+}
+
 /* -1: go on; otherwise the exit code. */
 static int parse_options(int argc, char **argv, struct bench_options *options)
 {
-    enum {
-        VCPUS = 256,
-        RANGES,
-        BLOCKS,
-        SAMPLES,
-        REQUESTER_CPU,
-        POLLER_CPU,
-        EXPORT,
-        COMPLETION,
-        LIST
-    };
-    static const struct option known[] = {
-        {"json", no_argument, NULL, 'j'},
-        {"smoke", no_argument, NULL, 's'},
-        {"vcpus", required_argument, NULL, VCPUS},
-        {"ranges", required_argument, NULL, RANGES},
-        {"blocks", required_argument, NULL, BLOCKS},
-        {"samples", required_argument, NULL, SAMPLES},
-        {"export", required_argument, NULL, EXPORT},
-        {"completion", required_argument, NULL, COMPLETION},
-        {"requester-cpu", required_argument, NULL, REQUESTER_CPU},
-        {"poller-cpu", required_argument, NULL, POLLER_CPU},
-        {"list", no_argument, NULL, LIST},
-        {"help", no_argument, NULL, 'h'},
-        {"version", no_argument, NULL, 'V'},
-        {NULL, 0, NULL, 0},
-    };
     static char name[] = "ioreq-bench"; /* what getopt begins its messages with */
     if (argc > 0)
         argv[0] = name;
-    int option, index;
-    bool is_valid = true;
-    while ((option = getopt_long(argc, argv, "hV", known, &index)) != -1) {
+    int option, index = 0;
+    while ((option = getopt_long(argc, argv, "hV", known_options, &index)) != -1) {
         switch (option) {
-        case 'j':
-            options->as_json = true;
-            break;
-        case 's':
-            options->is_smoke = true;
-            break;
-        case VCPUS:
-            options->has_vcpus = true;
-            is_valid = parse_number(known[index].name, optarg, 1, 16, &options->vcpus);
-            break;
-        case RANGES:
-            options->has_ranges = true;
-            is_valid = parse_number(known[index].name, optarg, 1, 65536, &options->ranges);
-            break;
-        case BLOCKS:
-            is_valid = parse_number(known[index].name, optarg, 1, 10000, &options->blocks);
-            break;
-        case COMPLETION:
-            options->is_notified = strcmp(optarg, "notify") == 0;
-            is_valid = options->is_notified || strcmp(optarg, "poll") == 0;
-            if (!is_valid)
-                fprintf(stderr, "ioreq-bench: --completion: '%s'; expected poll or notify\n",
-                        optarg);
-            break;
-        case EXPORT:
-            options->export_directory = optarg;
-            break;
-        case SAMPLES:
-            is_valid =
-                parse_number(known[index].name, optarg, 100, 1000000, &options->block_samples);
-            break;
-        case REQUESTER_CPU:
-            is_valid = parse_number(known[index].name, optarg, 0, CPU_SETSIZE - 1,
-                                    &options->requester_cpu);
-            break;
-        case POLLER_CPU:
-            is_valid =
-                parse_number(known[index].name, optarg, 0, CPU_SETSIZE - 1, &options->poller_cpu);
-            break;
         case LIST:
             for (size_t i = 0; i < QUESTION_COUNT; i++)
                 puts(questions[i].name);
@@ -207,10 +213,9 @@ static int parse_options(int argc, char **argv, struct bench_options *options)
             puts("ioreq-bench " IOREQD_VERSION);
             return EXIT_OK;
         default:
-            return usage_error();
+            if (!take_option(option, known_options[index].name, optarg, options))
+                return usage_error();
         }
-        if (!is_valid)
-            return usage_error();
     }
     return -1;
 }
