@@ -27,6 +27,16 @@ static int check_options(const struct ioeventfd_options *options)
     return 0;
 }
 
+/* What an assign and a deassign ask first. */
+static int begin_change(const struct vm *vm, const struct ioeventfd_options *options,
+                        uint64_t *eventfd_id)
+{
+    int result = check_options(options);
+    if (result == 0)
+        result = eventfd_identify(options->descriptor, eventfd_id);
+    return result == 0 && vm->is_stuck ? -EINPROGRESS : result;
+}
+
 static bool is_same_place(const struct doorbell_address *address,
                           const struct ioeventfd_options *options)
 {
@@ -90,13 +100,9 @@ int vm_ioeventfd_assign(struct vm *vm, const struct ioeventfd_options *options)
 {
     uint64_t eventfd_id;
     struct doorbell_address *address;
-    int result = check_options(options);
-    if (result == 0)
-        result = eventfd_identify(options->descriptor, &eventfd_id);
+    int result = begin_change(vm, options, &eventfd_id);
     if (result < 0)
         return result;
-    if (vm->is_stuck)
-        return -EINPROGRESS;
     if (!vm->ioeventfds)
         vm->ioeventfds = memory_allocate(sizeof(*vm->ioeventfds), vm->node);
     if (!vm->ioeventfds)
@@ -124,13 +130,9 @@ static bool is_entry(const struct doorbell_entry *entry, const struct ioeventfd_
 int vm_ioeventfd_deassign(struct vm *vm, const struct ioeventfd_options *options)
 {
     uint64_t eventfd_id;
-    int result = check_options(options);
-    if (result == 0)
-        result = eventfd_identify(options->descriptor, &eventfd_id);
+    int result = begin_change(vm, options, &eventfd_id);
     if (result < 0)
         return result;
-    if (vm->is_stuck)
-        return -EINPROGRESS;
     for (struct doorbell_address *each = vm->ioeventfds ? vm->ioeventfds->addresses : NULL; each;
          each = each->next) {
         if (!is_same_place(each, options))
