@@ -12,9 +12,8 @@ static void take_answer(struct page *page, uint32_t slot_index)
     if (slot_record_win(record, asked->ticket)) {
         const struct request *request = &asked->cell->entry.request;
         page_answer(page, slot_index, asked->ticket, request->value, true);
-        if (client->late_answers)
-            late_remember(client->late_answers->kind, client->late_answers->last, request,
-                          request->value);
+        if (__builtin_expect(client->late_answers != NULL, 0))
+            inbox_remember(asked, request->value);
         uint64_t now = ticks_now(), since = request->arrival_ticks;
         histogram_record(client->latency, now > since ? now - since : 0);
     }

@@ -28,14 +28,27 @@ static inline void page_abandon(struct page *page, uint32_t slot_index)
     inbox_abandon(asked->client->inbox, asked->cell);
 }
 
-/* What the request that slot_index has in an inbox gets without its answer. The device may have it just
- * now, and writes its value, which is not looked at. */
+/* What the request that slot_index has in an inbox gets without its answer. */
 static inline uint64_t inbox_late_answer(struct page *page, uint32_t slot_index)
 {
     const struct page_asked *asked = &page->asks[slot_index];
     struct late *late = asked->client->late_answers;
-    return late ? late_answer(late->kind, late->value, late->last, &asked->cell->entry.request)
-                : UINT64_MAX;
+    if (!late)
+        return UINT64_MAX;
+    const struct request request = {
+        .address = asked->address, .type = asked->type, .size_bytes = asked->size_bytes};
+    return late_answer(late->kind, late->value, late->last, &request);
+}
+
+/* The answer that came in time, for those that do not. */
+static inline void inbox_remember(const struct page_asked *asked, uint64_t value)
+{
+    struct late *late = asked->client->late_answers;
+    const struct request request = {.address = asked->address,
+                                    .type = asked->type,
+                                    .direction = asked->direction,
+                                    .size_bytes = asked->size_bytes};
+    late_remember(late->kind, late->last, &request, value);
 }
 
 /* A claimed request with an open ticket, and its inbox has space. */
@@ -51,7 +64,16 @@ static inline void inbox_hand_over(struct page *page, struct client *client,
                      entry->request.arrival_ticks + client->deadline_ticks, client);
     struct inbox_cell *cell = inbox_try_push(client->inbox, entry);
     assert(cell); /* we are the only producer, and there was space */
-    page->asks[slot_index] = (struct page_asked){client, cell, entry->ticket};
+    struct page_asked *asked = &page->asks[slot_index];
+    asked->client = client;
+    asked->cell = cell;
+    asked->ticket = entry->ticket;
+    if (__builtin_expect(client->late_answers != NULL, 0)) {
+        asked->address = entry->request.address;
+        asked->size_bytes = entry->request.size_bytes;
+        asked->type = entry->request.type;
+        asked->direction = entry->request.direction;
+    }
     page->asked |= 1u << slot_index;
 }
 

@@ -62,6 +62,9 @@ struct page_asked {
     struct client *client;
     struct inbox_cell *cell;
     uint64_t ticket;
+    /* Where the client has late_answers: what its device may be reading in the cell just now. */
+    uint64_t address;
+    uint8_t size_bytes, type, direction;
 };
 
 struct page {

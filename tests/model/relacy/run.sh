@@ -19,7 +19,7 @@ END
 }
 
 # What is compiled as it is, but for its types (see shim/relacy_c.h).
-headers=(clients/request.h clients/inbox.h pollers/slot.h pollers/slot_record.h pollers/check.h
+headers=(clients/request.h clients/inbox.h clients/late.h pollers/slot.h pollers/slot_record.h pollers/check.h
          pollers/memory.h pollers/page.h pollers/page_notify.h pollers/page_look.h pollers/page_settle.h
          pollers/pci_ports.h pollers/poller.h pollers/poller_internal.h pollers/device_call.h
          pollers/inbox_serve.h pollers/inbox_drain.h)

@@ -7,6 +7,7 @@
 
 struct budget;
 struct device;
+struct late;
 
 struct device_ops {
     int (*handle)(struct device *device, struct request *request);
@@ -24,6 +25,7 @@ struct client {
     struct process_port *process;
     struct budget *budget, *inbox_budget;
     uint64_t deadline_ticks;
+    struct late *late_answers;
     struct histogram *latency;
     bool is_default;
     uint64_t errors;
