@@ -58,7 +58,7 @@ copy_production() {
         { printf '#line 1 "%s"\n' "$file"; translate <"$tree/$file"; } >"$copied/$file"
     done
     for file in pollers/page.c pollers/inbox_serve.c pollers/poller_loop.c; do
-        { printf '#line 1 "%s"\n' "$file"; sed 's/^#include.*//' "$tree/$file"; } \
+        { printf '#line 1 "%s"\n' "$file"; translate <"$tree/$file" | sed 's/^#include.*//'; } \
             >"$copied/${file##*/}.inc"
     done
     {
