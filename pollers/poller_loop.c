@@ -141,6 +141,8 @@ static inline uint32_t hand_over(struct page *page, struct client *client,
                                  struct inbox_entry *entry)
 {
     struct slot_record *record = &page->records[entry->request.vcpu];
+    if (client->inbox)
+        inbox_prefetch(client->inbox);
     if (unlikely(!has_room(page, client))) {
         if (!record->was_full)
             counter_add(&page->counters[PAGE_INBOX_FULL], 1);
