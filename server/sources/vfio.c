@@ -111,18 +111,16 @@ static int switch_on(const struct page_source *source, uint16_t bits, char *reas
 static int set_interrupt(int device, uint32_t index, uint32_t action, uint32_t vector,
                          int descriptor)
 {
-    struct {
-        struct vfio_irq_set set;
-        int32_t descriptor;
-    } request = {
-        .set = {.argsz = sizeof(request),
-                .flags = VFIO_IRQ_SET_DATA_EVENTFD | action,
-                .index = index,
-                .start = vector,
-                .count = 1},
-        .descriptor = descriptor,
-    };
-    return ioctl(device, VFIO_DEVICE_SET_IRQS, &request) < 0 ? -errno : 0;
+    _Alignas(struct vfio_irq_set) char request[sizeof(struct vfio_irq_set) + sizeof(int32_t)];
+    struct vfio_irq_set *set = (void *)request;
+    const int32_t data = descriptor;
+    *set = (struct vfio_irq_set){.argsz = sizeof(request),
+                                 .flags = VFIO_IRQ_SET_DATA_EVENTFD | action,
+                                 .index = index,
+                                 .start = vector,
+                                 .count = 1};
+    memcpy(set->data, &data, sizeof(data));
+    return ioctl(device, VFIO_DEVICE_SET_IRQS, set) < 0 ? -errno : 0;
 }
 
 static uint32_t count_vectors(int device, uint32_t index)

@@ -27,14 +27,17 @@ static int add_lost_page(scmp_filter_ctx filter)
     int descriptor = lost_page_descriptor();
     if (descriptor < 0)
         return 0;
+    const struct scmp_arg_cmp arguments[] = {
+        {1, SCMP_CMP_EQ, 4096, 0},
+        {2, SCMP_CMP_EQ, PROT_READ | PROT_WRITE, 0},
+        {3, SCMP_CMP_EQ, MAP_SHARED | MAP_FIXED, 0},
+        {4, SCMP_CMP_EQ, (scmp_datum_t)descriptor, 0},
+        {5, SCMP_CMP_EQ, 0, 0},
+    };
     int result = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(rt_sigreturn), 0);
-    return result < 0 ? result
-                      : seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 5,
-                                         SCMP_A1(SCMP_CMP_EQ, 4096),
-                                         SCMP_A2(SCMP_CMP_EQ, PROT_READ | PROT_WRITE),
-                                         SCMP_A3(SCMP_CMP_EQ, MAP_SHARED | MAP_FIXED),
-                                         SCMP_A4(SCMP_CMP_EQ, (scmp_datum_t)descriptor),
-                                         SCMP_A5(SCMP_CMP_EQ, 0));
+    return result < 0
+               ? result
+               : seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 5, arguments);
 }
 
 static int add_rules(scmp_filter_ctx filter, enum poller_idle idle, enum sandbox_calls calls)

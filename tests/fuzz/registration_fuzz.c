@@ -150,7 +150,7 @@ static void come(void)
         return;
     require(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) == 0);
     peers[index] = pair[0];
-    connection_open(&connections, pair[1], getpid());
+    connection_open(&connections, pair[1], getpid(), index != 0); /* one as a process of ours */
 }
 
 /* The descriptors of a reply: a channel's, or nothing of ours. */
