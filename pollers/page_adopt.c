@@ -127,8 +127,9 @@ static void adopt_processing(struct page *page, uint32_t slot_index, bool is_bel
         adoption->awaited |= 1u << slot_index;
         return;
     } else {
-        slot_unclaim(&page->slots[slot_index]);
+        page_adopt_ask_again(page, slot_index);
         adoption->again++;
+        return;
     }
     release(record);
 }
@@ -157,24 +158,31 @@ void page_adopt(struct page *page, struct acrn_io_request *slots, bool is_believ
     page->is_open = true;
 }
 
-struct client *page_adopt_route(struct page *page, uint32_t slot_index, struct request *request)
+void page_adopt_ask_again(struct page *page, uint32_t slot_index)
+{
+    slot_unclaim(&page->slots[slot_index]);
+    release(&page->records[slot_index]);
+}
+
+bool page_adopt_route(struct page *page, uint32_t slot_index, struct request *request,
+                      struct client **client)
 {
     struct slot_copy copy = {0};
     slot_copy_out(&page->slots[slot_index], &copy);
     request->vcpu = (uint16_t)slot_index;
     request->arrival_ticks = ticks_now();
     if (request_check(&copy, request) != REQUEST_FAULT_NONE)
-        return NULL;
+        return false;
     if (page->has_pci && request->type == REQUEST_PORTIO &&
         (request->address & ~7ull) == PCI_PORT_ADDRESS &&
         pci_ports_translate(request, page_pci_address(page)) != PCI_PORTS_CONFIG)
-        return NULL;
-    struct client *client = page_route(page, request);
+        return false;
+    *client = page_route(page, request);
     struct slot_record *record = &page->records[slot_index];
     record->type = (uint8_t)copy.type; /* as the requester will read the answer */
     record->size_bytes = request->size_bytes;
     record->is_read = request_is_read(request);
     record->notify_wanted = copy.completion_polling == 0;
     record->was_full = false;
-    return client;
+    return true;
 }

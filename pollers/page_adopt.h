@@ -37,6 +37,7 @@ struct page_adoption {
     uint32_t answered; /* with the answer that was known */
     uint32_t ones;     /* nothing could be believed of */
     uint32_t awaited;  /* bit per slot: in flight elsewhere, or waiting for somebody elsewhere */
+    uint32_t with_process; /* of those, what the caller found a process for */
 };
 
 /* is_believed false: the records are not those of this page, or nobody knows; every PROCESSING slot is
@@ -44,9 +45,13 @@ struct page_adoption {
 void page_adopt(struct page *page, struct acrn_io_request *slots, bool is_believed,
                 struct page_adoption *adoption);
 
-/* The request of an awaited slot, read from the page anew and checked, and the client that it now
- * belongs to. NULL: there is none, or the page no longer holds a request. *request is whole otherwise. */
-struct client *page_adopt_route(struct page *page, uint32_t slot_index, struct request *request);
+/* The request of an awaited slot, read from the page anew and checked, and the client that it would go to
+ * now, or NULL. False: the page no longer holds a request that is routed, *request is not whole. */
+bool page_adopt_route(struct page *page, uint32_t slot_index, struct request *request,
+                      struct client **client);
+
+/* An awaited slot that nobody has acted on is PENDING again. */
+void page_adopt_ask_again(struct page *page, uint32_t slot_index);
 
 /* Whether *kept may be what a page kept: every record of it. */
 bool page_kept_is_sound(const struct page_kept *kept);

@@ -183,40 +183,58 @@ static struct vm_client *find_owner(const struct vm *vm, uint32_t owner)
     return NULL;
 }
 
-/* True: client goes on with it, or gets it. */
-static bool hand_back(struct vm *vm, uint32_t slot_index)
+/* A range that another client's hides by now is still its own; one that was deleted is not. */
+static void place_in_own_range(const struct vm_client *client, struct request *request)
+{
+    for (size_t i = 0; i < client->range_count; i++) {
+        const struct router_range *range = &client->ranges[i];
+        if (range->type != request->type || request->address < range->first ||
+            request->address > range->last ||
+            range->last - request->address < request->size_bytes - 1u)
+            continue;
+        request->offset = request->address - range->first;
+        request->range_index = range->range_index;
+    }
+}
+
+/* What is with a process, or was to go there. A range that moved since leaves it with whoever had it. */
+static void hand_back(struct vm *vm, uint32_t slot_index, struct page_adoption *adoption)
 {
     struct slot_record *record = &vm->page->records[slot_index];
     uint64_t ticket = slot_record_word(record);
     uint64_t handed = atomic_load_explicit(&record->handed, memory_order_relaxed);
     struct vm_client *owner = find_owner(vm, slot_handed_owner(handed));
     struct request request;
+    struct client *client;
     if (!owner || !owner->client.process->adopted_epoch ||
-        page_adopt_route(vm->page, slot_index, &request) != &owner->client)
-        return false;
+        !page_adopt_route(vm->page, slot_index, &request, &client)) {
+        page_settle(vm->page, slot_index, ticket, UINT64_MAX); /* its device is gone */
+        adoption->ones++;
+        return;
+    }
+    if (client != &owner->client && slot_handed_place(handed) == SLOT_PLACE_WAITS) {
+        page_adopt_ask_again(vm->page, slot_index);
+        adoption->again++;
+        return;
+    }
+    if (client != &owner->client)
+        place_in_own_range(owner, &request);
     process_adopt_hold(vm->page, &owner->client, &request, ticket, handed);
-    return true;
+    adoption->with_process++;
 }
 
 static void adopt_page(struct vm *vm)
 {
     struct page_adoption adoption;
-    uint32_t awaited = 0;
     page_adopt(vm->page, vm->source.slots, vm->was_kept && !vm->topology->journal_refused,
                &adoption);
-    for (uint32_t i = 0; i < SLOT_COUNT; i++) {
-        if (!(adoption.awaited >> i & 1))
-            continue;
-        if (hand_back(vm, i)) {
-            awaited++;
-        } else { /* its device is gone, or another one's now */
-            page_settle(vm->page, i, slot_record_word(&vm->page->records[i]), UINT64_MAX);
-            adoption.ones++;
-        }
-    }
+    for (uint32_t i = 0; i < SLOT_COUNT; i++)
+        if (adoption.awaited >> i & 1)
+            hand_back(vm, i, &adoption);
     log_info("vm %s: adopted; requests: %u pending, %u asked again, %u answered, %u with their "
              "process, %u completed with all-ones",
-             vm->name, adoption.pending, adoption.again, adoption.answered, awaited, adoption.ones);
+             vm->name, adoption.pending, adoption.again, adoption.answered, adoption.with_process,
+             adoption.ones);
     vm->adopted_ones = adoption.ones;
 }
 

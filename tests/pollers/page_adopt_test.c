@@ -141,9 +141,11 @@ static void adopt_from(const struct acrn_io_request *slots, const struct page_ke
     for (uint32_t i = 0; i < SLOT_COUNT; i++) {
         struct slot_record *record = &next_kept->records[i];
         struct request request;
+        struct client *client;
         if (!(adoption.awaited >> i & 1))
             continue;
-        expect(has_process && page_adopt_route(next->page, i, &request) == &next->client,
+        expect(has_process && page_adopt_route(next->page, i, &request, &client) &&
+                   client == &next->client,
                "a request is awaited from nobody");
         if (has_process)
             process_adopt_hold(next->page, &next->client, &request, slot_record_word(record),
@@ -344,6 +346,7 @@ static void row_44_death_at_each_instruction_of_a_return(void **state)
         /* The first one has died; the second one is at work. */
         uint64_t handed = atomic_load(&dying->page->records[0].handed);
         struct request adopted;
+        struct client *client;
         struct page_adoption adoption;
         memset(&port, 0, sizeof(port));
         port.kept = &process_kept;
@@ -351,7 +354,8 @@ static void row_44_death_at_each_instruction_of_a_return(void **state)
         process_adopt(&dying->client, UINT64_MAX);
         page_adopt(dying->page, dying->slots, true, &adoption);
         assert_int_equal(adoption.awaited, 1);
-        assert_ptr_equal(page_adopt_route(dying->page, 0, &adopted), &dying->client);
+        assert_true(page_adopt_route(dying->page, 0, &adopted, &client));
+        assert_ptr_equal(client, &dying->client);
         process_adopt_hold(dying->page, &dying->client, &adopted,
                            slot_record_word(&dying->page->records[0]), handed);
         struct return_of back = {.resume = {EPOCH, (uint32_t)peer.taken}};

@@ -108,11 +108,10 @@ static bool act_anew(const struct storm_device *device)
 }
 
 /* The first half of strict-a's or hasty-a's range goes to its neighbour by one change of the table, and
- * comes back by another. */
+ * comes back by another; the next server finds it where it is. */
 static bool act_move(struct storm_run *run)
 {
-    /* What was moved is not, under the next server, and its requests are given up: no strict ones. */
-    uint64_t pair = run->options.kills_server ? 1 : random_below(run, 2);
+    uint64_t pair = random_below(run, 2);
     const struct storm_device *from = &run->storm.devices[2 * pair], *to = from + 1;
     bool is_back = run->is_moved[pair];
     int result =
@@ -137,7 +136,6 @@ static bool act_reset(struct storm_run *run)
     return true;
 }
 
-/* What was moved by a command is where the configuration has it, under the next one. */
 static bool act_server(struct storm_run *run)
 {
     if (!run->options.kills_server)
@@ -147,7 +145,6 @@ static bool act_server(struct storm_run *run)
     uint64_t restart_ms = storm_now_ms() - begin;
     run->longest_restart_ms =
         restart_ms > run->longest_restart_ms ? restart_ms : run->longest_restart_ms;
-    run->is_moved[0] = run->is_moved[1] = false;
     return true;
 }
 
@@ -260,6 +257,9 @@ static void rage(struct storm_run *run)
     storm_sleep_us(100000);
     if (act_server(run)) /* a server that took on from another holds more than the first */
         await_registrations(run);
+    /* What outlives the server has a file of its own, from the first change on. */
+    act_move(run);
+    act_move(run);
     run->before = settled_figures(storm, 0);
     run->begin_ms = run->progress_ms = storm_now_ms();
     while (!is_over(run)) {
