@@ -225,17 +225,28 @@ int hsm_create(const struct hsm_options *options, struct hsm **hsm, char *reason
     return result;
 }
 
+/* With a descriptor of its own of a device that is open already. On failure *hsm is NULL. */
+static int allocate_with(const struct hsm_options *options, int device, struct hsm **hsm,
+                         char *reason, size_t reason_bytes)
+{
+    *hsm = allocate(options);
+    if (!*hsm)
+        return reason_give(reason, reason_bytes, -ENOMEM, "no memory");
+    (*hsm)->device = fcntl(device, F_DUPFD_CLOEXEC, 0);
+    if ((*hsm)->device >= 0)
+        return 0;
+    int result = reason_give(reason, reason_bytes, -errno, "no descriptor of the device: %s",
+                             strerror(errno));
+    hsm_destroy(*hsm);
+    *hsm = NULL;
+    return result;
+}
+
 int hsm_take_over(const struct hsm_options *options, int device, int page_descriptor,
                   struct hsm **hsm, char *reason, size_t reason_bytes)
 {
-    struct hsm *created = allocate(options);
-    if (!created)
-        return reason_give(reason, reason_bytes, -ENOMEM, "no memory");
-    int result = 0;
-    created->device = fcntl(device, F_DUPFD_CLOEXEC, 0);
-    if (created->device < 0)
-        result = reason_give(reason, reason_bytes, -errno, "no descriptor of the device: %s",
-                             strerror(errno));
+    struct hsm *created;
+    int result = allocate_with(options, device, &created, reason, reason_bytes);
     if (result == 0)
         result = take_page(created, page_descriptor, reason, reason_bytes);
     /* Whoever hands it over says that nobody else is its client: an earlier ioreqd was, then. */
@@ -252,14 +263,8 @@ int hsm_take_over(const struct hsm_options *options, int device, int page_descri
 int hsm_adopt(const struct hsm_options *options, int device, int page_descriptor, struct hsm **hsm,
               char *reason, size_t reason_bytes)
 {
-    struct hsm *created = allocate(options);
-    if (!created)
-        return reason_give(reason, reason_bytes, -ENOMEM, "no memory");
-    int result = 0;
-    created->device = fcntl(device, F_DUPFD_CLOEXEC, 0);
-    if (created->device < 0)
-        result = reason_give(reason, reason_bytes, -errno, "no descriptor of the device: %s",
-                             strerror(errno));
+    struct hsm *created;
+    int result = allocate_with(options, device, &created, reason, reason_bytes);
     if (result == 0)
         result = take_own_page(created, page_descriptor, reason, reason_bytes);
     /* The dead one's place is ours: what the driver has for its default client it has for us. */
