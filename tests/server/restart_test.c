@@ -53,20 +53,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     (void)state;
-    int result = ioreqd.pid > 0 ? daemon_stop(&ioreqd) : 0;
-    if (counter_pid > 0) {
-        kill(counter_pid, SIGKILL);
-        waitpid(counter_pid, NULL, 0);
-        counter_pid = 0;
-    }
-    if (result != 0 || getenv("IOREQ_SHOW")) {
-        char command[128];
-        snprintf(command, sizeof(command), "cat %s >&2", ioreqd.err);
-        if (system(command) != 0)
-            print_message("no stderr\n");
-    }
-    daemon_fini(&ioreqd);
-    return result;
+    return supervised_end(&ioreqd, &counter_pid);
 }
 
 /* ---- row 44 ------------------------------------------------------------------------------- */

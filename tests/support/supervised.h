@@ -50,6 +50,22 @@ static inline void supervised_wait_for_another(const struct daemon *daemon, pid_
         daemon_pause();
 }
 
+/* 0: it ended in order, if it still ran. Kills *helper, a child beside it, if there is one. What was said is
+ * shown if it did not, or if IOREQ_SHOW is set. */
+static inline int supervised_end(struct daemon *daemon, pid_t *helper)
+{
+    int result = daemon->pid > 0 ? daemon_stop(daemon) : 0;
+    if (helper && *helper > 0) {
+        kill(*helper, SIGKILL);
+        waitpid(*helper, NULL, 0);
+        *helper = 0;
+    }
+    if (result != 0 || getenv("IOREQ_SHOW"))
+        daemon_show_errors(daemon);
+    daemon_fini(daemon);
+    return result;
+}
+
 static inline void supervised_kill(const struct daemon *daemon)
 {
     pid_t old = supervised_server(daemon);

@@ -87,16 +87,8 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     (void)state;
-    int result = ioreqd.pid > 0 ? daemon_stop(&ioreqd) : 0;
-    if (getenv("IOREQ_SHOW")) {
-        char command[128];
-        snprintf(command, sizeof(command), "cat %s >&2", ioreqd.err);
-        if (system(command) != 0)
-            print_message("no stderr\n");
-    }
     munmap(shared, sizeof(*shared));
-    daemon_fini(&ioreqd);
-    return result;
+    return supervised_end(&ioreqd, NULL);
 }
 
 static void wait_for_start(uint64_t count)
