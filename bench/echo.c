@@ -10,7 +10,7 @@ static int echo_handle(struct device *device, struct request *request)
     return 0;
 }
 
-const struct device_ops echo_ops = {.name = "echo", .handle = echo_handle};
+const struct device_ops echo_ops = {.name = "echo", .handle = echo_handle, .is_prompt = true};
 
 void echo_stop_poller(void *poller)
 {

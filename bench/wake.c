@@ -84,7 +84,7 @@ static void *handle(void *argument)
                 continue;
             slot_copy_out(&wake->slots[i], &copy);
             ring(wake->finish); /* stands for the way into the hypervisor */
-            slot_complete(&wake->slots[i], true, copy.type, copy.address);
+            slot_complete(&wake->slots[i], SLOT_PROCESSING, true, copy.type, copy.address);
         }
     return NULL;
 }

@@ -53,6 +53,7 @@ static const struct device_ops doorbell_ops = {
     .name = "doorbell",
     .summary = "rings eventfds",
     .handle = doorbell_handle,
+    .is_prompt = true,
     .completed = doorbell_completed,
 };
 

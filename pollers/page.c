@@ -78,7 +78,7 @@ uint32_t page_open_registered(struct page *page, struct acrn_io_request *slots)
         struct slot_copy copy;
         bool was_complete = slot_state(&slots[i]) == SLOT_COMPLETE;
         slot_copy_out(&slots[i], &copy);
-        bool was_left = slot_complete(&slots[i], true, REQUEST_MMIO, UINT64_MAX);
+        bool was_left = slot_complete(&slots[i], SLOT_PROCESSING, true, REQUEST_MMIO, UINT64_MAX);
         abandoned += was_left;
         if ((was_left || was_complete) && copy.completion_polling == 0)
             page_notify_later(&page->notify, i); /* once too often does no harm */
@@ -140,11 +140,15 @@ uint32_t page_settle_frozen(struct page *page)
         struct slot_record *record = &page->records[i];
         uint64_t word = slot_record_word(record);
         enum slot_phase phase = slot_record_phase(word);
-        /* IDLE: it had claimed the slot to answer at once, or had yet to open the record. The record
-         * may be of an earlier request, so all 64 bits are written: the requester takes its own. */
+        /* IDLE: it had claimed the slot, and had yet to open the record. The record may be of an earlier
+         * request, so all 64 bits are written: the requester takes its own. */
         if (phase != SLOT_PHASE_HANDLING && phase != SLOT_PHASE_IDLE)
             continue;
-        if (slot_complete(&page->slots[i], true, REQUEST_MMIO, UINT64_MAX)) {
+        struct acrn_io_request *slot = &page->slots[i];
+        bool is_completed = slot_complete(slot, SLOT_PROCESSING, true, REQUEST_MMIO, UINT64_MAX) ||
+                            (phase == SLOT_PHASE_HANDLING &&
+                             slot_complete(slot, SLOT_PENDING, true, REQUEST_MMIO, UINT64_MAX));
+        if (is_completed) {
             page_notify_later(&page->notify, i); /* one too many tells nobody who polls */
             settled++;
         }

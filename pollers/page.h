@@ -23,12 +23,12 @@
 
 /* Written by the sweeping poller. Indexed first by enum request_fault. */
 enum page_counter {
-    PAGE_REQUESTS = REQUEST_FAULT_NONE, /* claimed, valid or not */
+    PAGE_REQUESTS = REQUEST_FAULT_NONE, /* claimed, or answered without a claim; valid or not */
     PAGE_FAULTS_END = REQUEST_FAULT_COUNT,
     PAGE_UNROUTED = PAGE_FAULTS_END, /* no range and no default client: answered all-ones */
     PAGE_CLEARED,                    /* came while the VM was cleared: answered all-ones */
     PAGE_BAD_PCI_PORT,               /* data access that leaves 0xcfc..0xcff: answered all-ones */
-    PAGE_REVOKED,                    /* taken back between PENDING and the claim */
+    PAGE_REVOKED,                    /* taken back while PENDING: before the claim, or the answer */
     PAGE_INBOX_FULL,                 /* left PENDING for a later sweep */
     PAGE_STRAY_SLOT,                 /* PENDING in a slot beyond the VM's vCPUs; never written */
     PAGE_ODD_STATE,                  /* a state that is none of the four; not touched */

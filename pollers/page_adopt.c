@@ -85,7 +85,7 @@ static void tell(struct page *page, uint32_t slot_index)
 static void answer_ones(struct page *page, uint32_t slot_index)
 {
     /* The size cannot be believed, and the requester takes its own of 64 bits. */
-    slot_complete(&page->slots[slot_index], true, REQUEST_MMIO, UINT64_MAX);
+    slot_complete(&page->slots[slot_index], SLOT_PROCESSING, true, REQUEST_MMIO, UINT64_MAX);
 }
 
 static bool answer_is_known(const struct slot_record *record, uint64_t word)
@@ -116,7 +116,8 @@ static void adopt_processing(struct page *page, uint32_t slot_index, bool is_bel
         tell(page, slot_index);
         adoption->ones++;
     } else if (answer_is_known(record, word)) {
-        slot_complete(&page->slots[slot_index], record->is_read, record->type, record->answer);
+        slot_complete(&page->slots[slot_index], SLOT_PROCESSING, record->is_read, record->type,
+                      record->answer);
         tell(page, slot_index);
         adoption->answered++;
     } else if (is_elsewhere(record, word)) {

@@ -8,7 +8,8 @@
  *          What the page says, then what the record says, and what is done:
  *
  *              FREE, COMPLETE    -                     nothing: it is the requester's
- *              PENDING           -                     swept as ever; who had the slot before has lost it
+ *              PENDING           -                     swept as ever; who had the slot before has lost it,
+ *                                                      and a prompt device of the dead one is asked again
  *              PROCESSING        IDLE, HANDLING        PENDING again: it died with the device it was with
  *              PROCESSING        IN_FLIGHT, HERE       the same
  *              PROCESSING        IN_FLIGHT, external   the same: it is offered again

@@ -44,7 +44,7 @@ bool page_driver_answer(struct page *page, uint32_t slot_index, uint64_t ticket,
     if (!page->is_direct || record->notify_wanted)
         return finish(page, slot_index, ticket,
                       slot_put_answer(slot, record->is_read, record->type, value), is_sweeper);
-    bool is_ours = slot_complete(slot, record->is_read, record->type, value);
+    bool is_ours = slot_complete(slot, SLOT_PROCESSING, record->is_read, record->type, value);
     slot_record_close(record, ticket);
     if (!is_ours)
         count_dropped(page);

@@ -17,8 +17,8 @@ static inline bool page_answer(struct page *page, uint32_t slot_index, uint64_t 
     if (__builtin_expect(page->has_driver, false))
         return page_driver_answer(page, slot_index, ticket, value, is_sweeper);
     struct slot_record *record = &page->records[slot_index];
-    bool is_ours = slot_complete(&page->slots[slot_index], record->is_read, record->type,
-                                 value & request_ones(record->size_bytes));
+    bool is_ours = slot_complete(&page->slots[slot_index], SLOT_PROCESSING, record->is_read,
+                                 record->type, value & request_ones(record->size_bytes));
     /* Before the record is closed: as long as it is not, a poller that waits does not. */
     if (is_ours && record->notify_wanted && is_sweeper)
         page_notify(page, slot_index);

@@ -2,9 +2,9 @@
 /*
  * The hot path. A request's way through this file, top to bottom:
  *
- *   take_calls -> dispatch -> request_check -> (pci_ports) -> router_find -> slot_claim
- *       -> handle_here: the device, page_answer
- *       or hand_over: the client's inbox -> inbox_drain, on its poller: the device
+ *   take_calls -> dispatch -> request_check -> (pci_ports) -> router_find
+ *       -> handle_here: the device, slot_complete
+ *       or hand_over: slot_claim, the client's inbox -> inbox_drain, on its poller: the device
  *                         -> page_take_answers, on this one again: page_settle
  *                     or another process -> process_drain, or, if it is late, page_check_due
  *
@@ -30,24 +30,27 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Claims and completes at once, without any client. False: the requester took the slot back. */
+/* Completes a slot as it stands, PENDING. False, and counted: the requester took it back. */
+static inline bool answer_unclaimed(struct page *page, uint32_t slot_index,
+                                    const struct slot_copy *copy, uint64_t value)
+{
+    struct slot_record *record = &page->records[slot_index];
+    record->was_full = false; /* if it waited, it does no more */
+    record->odd_state = 0;
+    bool is_answered = slot_complete(&page->slots[slot_index], SLOT_PENDING,
+                                     copy->direction != REQUEST_WRITE, copy->type, value);
+    if (is_answered && copy->completion_polling == 0)
+        page_notify(page, slot_index);
+    counter_add(&page->counters[likely(is_answered) ? PAGE_REQUESTS : PAGE_REVOKED], 1);
+    return is_answered;
+}
+
+/* The same without any client. */
 static bool answer_at_once(struct page *page, uint32_t slot_index, const struct slot_copy *copy,
                            uint64_t value)
 {
-    struct acrn_io_request *slot = &page->slots[slot_index];
-    if (unlikely(page->has_driver))
-        return page_driver_answer_at_once(page, slot_index, copy, value);
-    if (!slot_claim(slot, true)) {
-        counter_add(&page->counters[PAGE_REVOKED], 1);
-        return false;
-    }
-    counter_add(&page->counters[PAGE_REQUESTS], 1);
-    page->records[slot_index].was_full = false; /* if it waited, it does no more */
-    if (!slot_complete(slot, copy->direction != REQUEST_WRITE, copy->type, value))
-        atomic_fetch_add_explicit(&page->settled[PAGE_DROPPED], 1, memory_order_relaxed);
-    else if (copy->completion_polling == 0)
-        page_notify(page, slot_index);
-    return true;
+    return unlikely(page->has_driver) ? page_driver_answer_at_once(page, slot_index, copy, value)
+                                      : answer_unclaimed(page, slot_index, copy, value);
 }
 
 /* Answers what nobody may see, and counts why. */
@@ -111,19 +114,39 @@ static inline bool claim(struct page *page, const struct client *client,
     return is_claimed;
 }
 
-/* The client lives here. Between the claim and the answer as little as can be: until the requester's
- * next look the slot's line is ours. */
-static inline uint32_t handle_here(struct poller *poller, struct page *page, struct client *client,
-                                   struct request *request)
+/* What whoever settles the request must know of it. */
+static inline void note_request(struct page *page, const struct request *request,
+                                const struct slot_copy *copy)
 {
     struct slot_record *record = &page->records[request->vcpu];
+    record->type = (uint8_t)copy->type; /* as the requester will read the answer */
+    record->size_bytes = request->size_bytes;
+    record->is_read = request_is_read(request);
+    record->notify_wanted = copy->completion_polling == 0;
+}
+
+/* The client lives here. */
+static inline uint32_t handle_here(struct poller *poller, struct page *page, struct client *client,
+                                   struct request *request, const struct slot_copy *copy)
+{
+    struct slot_record *record = &page->records[request->vcpu];
+    bool is_prompt = client->device->ops->is_prompt && !page->has_driver;
     uint64_t ticket = slot_record_hold(record);
-    if (unlikely(!claim(page, client, request))) {
-        slot_record_close(record, ticket);
-        return 0;
+    if (unlikely(!is_prompt)) {
+        note_request(page, request, copy);
+        if (!claim(page, client, request)) {
+            slot_record_close(record, ticket);
+            return 0;
+        }
     }
     note_asked(poller, client);
-    page_answer(page, request->vcpu, ticket, ask_device(client, request), true);
+    uint64_t value = ask_device(client, request);
+    if (likely(is_prompt)) {
+        answer_unclaimed(page, request->vcpu, copy, value & request_ones(request->size_bytes));
+        slot_record_close(record, ticket);
+    } else {
+        page_answer(page, request->vcpu, ticket, value, true);
+    }
     note_answered(poller, client, request);
     note_asked(poller, NULL);
     return 1;
@@ -138,7 +161,7 @@ static inline bool has_room(struct page *page, struct client *client)
 
 /* The client lives elsewhere: once the record is open, the gate decides. */
 static inline uint32_t hand_over(struct page *page, struct client *client,
-                                 struct inbox_entry *entry)
+                                 struct inbox_entry *entry, const struct slot_copy *copy)
 {
     struct slot_record *record = &page->records[entry->request.vcpu];
     if (client->inbox)
@@ -149,6 +172,7 @@ static inline uint32_t hand_over(struct page *page, struct client *client,
         record->was_full = true;
         return 0;
     }
+    note_request(page, &entry->request, copy);
     if (unlikely(!claim(page, client, &entry->request)))
         return 0;
     slot_record_hand(record,
@@ -173,14 +197,12 @@ static inline uint32_t hand_over(struct page *page, struct client *client,
 static inline uint32_t dispatch(struct poller *poller, struct page *page, uint32_t slot_index,
                                 uint64_t now)
 {
-    struct slot_record *record = &page->records[slot_index];
-    struct acrn_io_request *slot = &page->slots[slot_index];
     struct inbox_entry entry;
     struct request *request = &entry.request;
     struct slot_copy copy;
     request->arrival_ticks = now;
     request->vcpu = (uint16_t)slot_index;
-    slot_copy_out(slot, &copy);
+    slot_copy_out(&page->slots[slot_index], &copy);
     enum request_fault fault = request_check(&copy, request);
     if (unlikely(fault != REQUEST_FAULT_NONE))
         return refuse(page, slot_index, &copy, (enum page_counter)fault,
@@ -196,10 +218,6 @@ static inline uint32_t dispatch(struct poller *poller, struct page *page, uint32
     struct client *client = page_route(page, request);
     if (unlikely(!client))
         return refuse(page, slot_index, &copy, PAGE_UNROUTED, ones);
-    record->type = (uint8_t)copy.type; /* as the requester will read the answer */
-    record->size_bytes = request->size_bytes;
-    record->is_read = request_is_read(request);
-    record->notify_wanted = copy.completion_polling == 0;
     if (unlikely(page->has_budgets)) {
         uint64_t value;
         enum budget_verdict verdict = page_ask_client_budget(page, client, request, &value);
@@ -207,8 +225,8 @@ static inline uint32_t dispatch(struct poller *poller, struct page *page, uint32
             return verdict == BUDGET_ANSWERS && answer_at_once(page, slot_index, &copy, value);
     }
     if (unlikely(client->inbox || client->external || client->process))
-        return hand_over(page, client, &entry);
-    return handle_here(poller, page, client, request);
+        return hand_over(page, client, &entry, &copy);
+    return handle_here(poller, page, client, request, &copy);
 }
 
 /* A PENDING slot, and what it cost: from the look at it until it was answered or handed over. */

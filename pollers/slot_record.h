@@ -107,10 +107,9 @@ static inline uint64_t slot_record_open(struct slot_record *record)
     return slot_record_begin(record, SLOT_PHASE_IN_FLIGHT);
 }
 
-/* Sweeping poller, while idle, before the claim: it will answer by itself, and close with what this
- * returns. That spares the compare-and-swap of a win between the claim and the answer: 16 to 19 % of a
- * round trip, for the shorter that time is, the less often the requester's next look takes the line away
- * (ioreq-bench rtt). */
+/* Sweeping poller, while idle, before it claims the slot or asks a prompt device: it will answer by itself,
+ * and close with what this returns. That spares the compare-and-swap of a win before the answer, 16 to 19 %
+ * of a round trip (ioreq-bench rtt). */
 static inline uint64_t slot_record_hold(struct slot_record *record)
 {
     return slot_record_begin(record, SLOT_PHASE_HANDLING);

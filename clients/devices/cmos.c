@@ -219,6 +219,7 @@ const struct device_ops device_cmos = {
     .create = cmos_create,
     .reset = cmos_reset,
     .handle = cmos_handle,
+    .is_prompt = true,
     .tend = cmos_tend,
     .destroy = cmos_destroy,
 };

@@ -79,5 +79,6 @@ const struct device_ops device_debug_console = {
     .create = debug_console_create,
     .reset = debug_console_reset,
     .handle = debug_console_handle,
+    .is_prompt = true,
     .destroy = debug_console_destroy,
 };

@@ -102,5 +102,6 @@ const struct device_ops device_example = {
     .create = example_create,
     .reset = example_reset,
     .handle = example_handle,
+    .is_prompt = true,
     .destroy = example_destroy,
 };

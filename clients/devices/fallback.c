@@ -40,5 +40,6 @@ const struct device_ops device_fallback = {
     .create = fallback_create,
     .reset = fallback_reset,
     .handle = fallback_handle,
+    .is_prompt = true,
     .destroy = fallback_destroy,
 };

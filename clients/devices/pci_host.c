@@ -160,5 +160,6 @@ const struct device_ops device_pci_host = {
     .create = pci_host_create,
     .reset = pci_host_reset,
     .handle = pci_host_handle,
+    .is_prompt = true,
     .destroy = pci_host_destroy,
 };

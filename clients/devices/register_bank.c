@@ -313,5 +313,6 @@ const struct device_ops device_register_bank = {
     .create = register_bank_create,
     .reset = register_bank_reset,
     .handle = register_bank_handle,
+    .is_prompt = true,
     .destroy = register_bank_destroy,
 };

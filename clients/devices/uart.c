@@ -390,6 +390,7 @@ const struct device_ops device_uart = {
     .create = uart_create,
     .reset = uart_reset,
     .handle = uart_handle,
+    .is_prompt = true,
     .tend = uart_tend,
     .destroy = uart_destroy,
 };

@@ -281,11 +281,9 @@ static void answer_orphan(const char *name, int descriptor)
     if (source_memfd_adopt(&source, descriptor) < 0)
         return;
     for (uint32_t i = 0; i < SLOT_COUNT; i++) {
-        uint32_t state = slot_state(&source.slots[i]);
-        if (state == SLOT_PENDING)
-            slot_claim(&source.slots[i], true);
-        if (state == SLOT_PENDING || state == SLOT_PROCESSING)
-            count += slot_complete(&source.slots[i], true, REQUEST_MMIO, UINT64_MAX);
+        struct acrn_io_request *slot = &source.slots[i];
+        count += slot_complete(slot, SLOT_PENDING, true, REQUEST_MMIO, UINT64_MAX) ||
+                 slot_complete(slot, SLOT_PROCESSING, true, REQUEST_MMIO, UINT64_MAX);
     }
     log_warning("vm %s, which an earlier ioreqd served, is not in the configuration: %u requests "
                 "completed with all-ones",

@@ -304,7 +304,7 @@ static void answer_orphans(struct hsm *hsm)
 {
     for (uint32_t i = 0; i < hsm->vcpus; i++)
         if (slot_is_offered(&hsm->slots[i]))
-            slot_complete(&hsm->slots[i], true, REQUEST_MMIO, UINT64_MAX);
+            slot_complete(&hsm->slots[i], SLOT_PROCESSING, true, REQUEST_MMIO, UINT64_MAX);
 }
 
 void hsm_destroy(struct hsm *hsm)

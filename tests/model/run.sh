@@ -53,6 +53,7 @@ mutant 17          |                      | assertion | clear ends without one m
 mutant 18          |                      | assertion | clear does not wait for another settler
 mutant 19          | -DLOCAL              | assertion | frozen poller: only what it holds is settled
 mutant 20          | -DLOCAL              | assertion | settled beside a poller that does not stand still
+mutant 21          | -DLOCAL              | assertion | frozen in a prompt device: left PENDING
 driver safety      | -DCLEAR              | none      | a kernel driver dispatches too; clear
 driver, direct     | -DDIRECT             | none      | the same, answers past the driver
 driver, local      | -DLOCAL              | none      | the same, a poller that may be made to stand still

@@ -24,7 +24,9 @@
  *   WILD               resets at any time. The state word stays right even so. Two windows stay
  *                      open that no server can close, since the page has no sequence: the value of
  *                      a late answer may fall into the next request's (before that is claimed), and
- *                      a copy may be of the request before the one that is claimed.
+ *                      a copy may be of the request before the one that is claimed. A third is the
+ *                      price of answers without a claim: from the look to COMPLETE, a fraction of a
+ *                      microsecond, in which a VM would have to be reset and ask again.
  *                      1: with a deadline, 2: with a clear; both together are too many states.
  */
 #define SLOTS 2
@@ -113,7 +115,8 @@ bool answered[SLOTS];        /* the current request has its COMPLETE */
 byte claimed[SLOTS]; /* which request the record was opened for */
 bool paused;                 /* no new requests: the VM is about to be reset */
 bool settled;                /* the clear is through, and has not ended yet */
-bool at_once[SLOTS];         /* claimed to be answered without a record */
+bool prompt[SLOTS];          /* being answered as it stands, PENDING */
+bool mistaken[SLOTS];        /* WILD: the third window */
 byte ended;          /* vCPUs that have had all their requests */
 bool clear_ended;
 
@@ -160,24 +163,27 @@ inline store_value(slot, answer)
 {
     d_step {
 #ifndef WILD
-        assert(page[slot] == SLOT_PROCESSING);
+        assert(page[slot] == SLOT_PROCESSING || (prompt[slot] && page[slot] == SLOT_PENDING));
 #endif
         value[slot] = answer
     }
 }
 
 /* The compare-and-swap of slot_complete, for request `mine`. */
-inline store_complete(who, slot, mine)
+inline store_complete(who, slot, from, mine)
 {
     if
 #if MUTANT == 7 || MUTANT == 8
     :: true ->
 #else
-    :: atomic { page[slot] == SLOT_PROCESSING ->
+    :: atomic { page[slot] == from ->
 #endif
        d_step {
            page_move(who, slot, SLOT_COMPLETE);
-           assert(words[slot] == mine); /* nobody else's request */
+#ifdef WILD
+           mistaken[slot] = words[slot] != mine && from == SLOT_PENDING;
+#endif
+           assert(words[slot] == mine || mistaken[slot]); /* nobody else's request */
            assert(!answered[slot]);     /* and once */
            answered[slot] = true
        }
@@ -195,20 +201,20 @@ inline close_record(slot)
 }
 
 /* slot_complete: look, value, COMPLETE. mine: the request it is for, for the proof. */
-inline complete(who, slot, result, mine)
+inline complete(who, slot, from, result, mine)
 {
     if
 #if MUTANT == 7
     :: true ->
 #else
-    :: page[slot] == SLOT_PROCESSING ->
+    :: page[slot] == from ->
 #endif
 #if MUTANT == 9
-       store_complete(who, slot, mine);
+       store_complete(who, slot, from, mine);
        store_value(slot, result)
 #else
        store_value(slot, result);
-       store_complete(who, slot, mine)
+       store_complete(who, slot, from, mine)
 #endif
 #if MUTANT != 7
     :: else /* taken back */
@@ -221,16 +227,16 @@ inline answer(slot, result, mine)
 {
 #if MUTANT == 3
     close_record(slot);
-    complete(SETTLER, slot, result, mine);
+    complete(SETTLER, slot, SLOT_PROCESSING, result, mine);
 #elif MUTANT == 13
     if
     :: page[slot] == SLOT_PROCESSING ->
-       complete(SETTLER, slot, result, mine);
+       complete(SETTLER, slot, SLOT_PROCESSING, result, mine);
        close_record(slot)
     :: else
     fi;
 #else
-    complete(SETTLER, slot, result, mine);
+    complete(SETTLER, slot, SLOT_PROCESSING, result, mine);
     close_record(slot);
 #endif
     mine = 0
@@ -248,6 +254,7 @@ inline forget(slot)
     words[slot] = 0;
     value[slot] = STALE;
     answered[slot] = false;
+    mistaken[slot] = false;
     waiting[slot] = false
 }
 
@@ -269,7 +276,7 @@ proctype vcpu(bit slot)
        :: atomic { page[slot] == SLOT_COMPLETE && waiting[slot] ->
               assert(answered[slot]);
 #ifdef WILD
-              assert(value[slot] != STALE);
+              assert(value[slot] != STALE || mistaken[slot]);
 #else
               assert(value[slot] == request || value[slot] == ONES);
 #endif
@@ -313,20 +320,12 @@ proctype reset()
 }
 #endif
 
-/* answer_at_once of poller_loop.c: no record, since nothing is handed over. */
-inline answer_at_once(slot)
+/* answer_unclaimed of poller_loop.c: nothing is handed over. */
+inline answer_unclaimed(slot, result)
 {
-    if
-    :: atomic { page[slot] == SLOT_PENDING ->
-           d_step {
-               page_move(SWEEPER, slot, SLOT_PROCESSING);
-               copy = words[slot];
-               at_once[slot] = true
-           } }
-       complete(SWEEPER, slot, ONES, copy);
-       at_once[slot] = false
-    :: else
-    fi
+    prompt[slot] = true;
+    complete(SWEEPER, slot, SLOT_PENDING, result, copy);
+    prompt[slot] = false
 }
 
 /* slot_claim, slot_record_open, inbox_try_push */
@@ -360,7 +359,7 @@ inline hand_over(slot)
     fi
 }
 
-/* slot_record_hold, slot_claim, the device, page_answer */
+/* slot_record_hold, slot_claim, the device, page_answer; of a prompt device without the claim. */
 inline handle_here(slot)
 {
     record_move(SWEEPER, slot, SLOT_PHASE_HANDLING);
@@ -370,10 +369,39 @@ inline handle_here(slot)
            page_move(SWEEPER, slot, SLOT_PROCESSING);
            copy = words[slot]
        } }
-       complete(SWEEPER, slot, copy, copy)
-    :: else
+       complete(SWEEPER, slot, SLOT_PROCESSING, copy, copy)
+    :: answer_unclaimed(slot, copy)
+    :: page[slot] != SLOT_PENDING
     fi;
     record_move(SWEEPER, slot, SLOT_PHASE_IDLE)
+}
+
+/* hand_over, for where a poller may be frozen in it: what comes of it after the record is open is the
+ * other runs' business, so here it is one step. */
+inline hand_over_at_once(slot)
+{
+    if
+    :: atomic { page[slot] == SLOT_PENDING ->
+       d_step {
+           page_move(SWEEPER, slot, SLOT_PROCESSING);
+           copy = words[slot]
+       } }
+       d_step {
+           record_move(SWEEPER, slot, SLOT_PHASE_IN_FLIGHT);
+           sequence[slot] = sequence[slot] + 1;
+           record_move(SETTLER, slot, SLOT_PHASE_SETTLING);
+           if
+           :: page[slot] == SLOT_PROCESSING ->
+              assert(words[slot] == copy && !answered[slot]);
+              value[slot] = copy;
+              page_move(SETTLER, slot, SLOT_COMPLETE);
+              answered[slot] = true
+           :: else
+           fi;
+           record_move(SETTLER, slot, SLOT_PHASE_IDLE)
+       }
+    :: else
+    fi
 }
 
 #define LEAVE     0
@@ -399,12 +427,13 @@ inline dispatch(slot)
            fi
        }
        if
-       :: way == AT_ONCE -> answer_at_once(slot)
+       :: way == AT_ONCE -> answer_unclaimed(slot, ONES)
 #ifdef LOCAL
-       :: way == HAND_OVER -> answer_at_once(slot) /* malformed, or nobody's */
+       :: way == HAND_OVER -> answer_unclaimed(slot, ONES) /* malformed, or nobody's */
 #endif
 #ifdef LOCAL
        :: way == HAND_OVER -> handle_here(slot)
+       :: way == HAND_OVER -> hand_over_at_once(slot)
 #else
        :: way == HAND_OVER -> hand_over(slot)
 #endif
@@ -488,7 +517,7 @@ end_none:
     do
 #if MUTANT == 11
     :: phase[0] == SLOT_PHASE_IN_FLIGHT ->
-       complete(SETTLER, 0, ONES, claimed[0])
+       complete(SETTLER, 0, SLOT_PROCESSING, ONES, claimed[0])
 #else
     :: atomic { phase[0] == SLOT_PHASE_IN_FLIGHT -> win(0, mine) }
        answer(0, ONES, mine)
@@ -505,31 +534,51 @@ inline settle_frozen(slot)
 {
 #if MUTANT == 19
     if
-    :: phase[slot] == SLOT_PHASE_HANDLING -> complete(FREEZER, slot, ONES, words[slot])
+    :: phase[slot] == SLOT_PHASE_HANDLING ->
+       complete(FREEZER, slot, SLOT_PROCESSING, ONES, words[slot])
     :: else
     fi;
 #else
-    complete(FREEZER, slot, ONES, words[slot]);
+    complete(FREEZER, slot, SLOT_PROCESSING, ONES, words[slot]);
 #endif
+    if
+#if MUTANT != 21
+    :: phase[slot] == SLOT_PHASE_HANDLING && page[slot] == SLOT_PENDING ->
+       d_step { prompt[slot] = true; mine = words[slot] };
+       complete(FREEZER, slot, SLOT_PENDING, ONES, mine)
+#endif
+    :: else
+    fi;
     if
     :: phase[slot] == SLOT_PHASE_HANDLING -> record_move(FREEZER, slot, SLOT_PHASE_IDLE)
     :: else
     fi
 }
 
+#define HOLDS_PROMPT(slot) (phase[slot] == SLOT_PHASE_HANDLING && page[slot] == SLOT_PENDING)
+
 /* The poller was seen to handle something; it may have come back since. */
 proctype freezer()
 {
+    byte mine;
+    byte held[SLOTS]; /* what it was asking a prompt device for */
     if
     :: phase[0] == SLOT_PHASE_HANDLING || phase[LAST_SLOT] == SLOT_PHASE_HANDLING ->
 #if MUTANT != 20
-       frozen = true;
+       d_step {
+           frozen = true;
+           held[0] = (HOLDS_PROMPT(0) -> words[0] : 0);
+           held[LAST_SLOT] = (HOLDS_PROMPT(LAST_SLOT) -> words[LAST_SLOT] : 0)
+       };
 #endif
        settle_frozen(0);
        settle_frozen(LAST_SLOT);
        d_step {
            assert(page[0] != SLOT_PROCESSING || !frozen);
-           assert(page[LAST_SLOT] != SLOT_PROCESSING || !frozen)
+           assert(page[LAST_SLOT] != SLOT_PROCESSING || !frozen);
+           assert(!held[0] || page[0] != SLOT_PENDING || words[0] != held[0]);
+           assert(!held[LAST_SLOT] || page[LAST_SLOT] != SLOT_PENDING ||
+                  words[LAST_SLOT] != held[LAST_SLOT])
        }
     :: true
     fi
@@ -582,7 +631,7 @@ proctype clear()
            do
            :: slot < SLOTS ->
               assert(phase[slot] == SLOT_PHASE_IDLE);
-              assert(page[slot] != SLOT_PROCESSING || at_once[slot]);
+              assert(page[slot] != SLOT_PROCESSING);
               slot++
            :: else -> break
            od;

@@ -40,7 +40,7 @@ static int echo(struct device *device, struct request *request)
     return 0;
 }
 
-static const struct device_ops echo_ops = {.name = "echo", .handle = echo};
+static const struct device_ops echo_ops = {.name = "echo", .handle = echo, .is_prompt = true};
 
 static uint64_t next_address(struct bed *bed)
 {

@@ -293,6 +293,42 @@ static void row15_slot_taken_back_in_flight_is_not_written(void **state)
     }
 }
 
+struct revoking_device {
+    struct guest_device base;
+    struct guest *guest;
+    uint32_t state; /* what the other side makes of the slot meanwhile */
+};
+
+static int revoking_handle(struct device *device, struct request *request)
+{
+    struct revoking_device *revoking = (struct revoking_device *)device;
+    guest_set_state(revoking->guest, request->vcpu, revoking->state);
+    return guest_device_handle(device, request);
+}
+
+static void row15_slot_taken_back_under_a_prompt_device_is_not_written(void **state)
+{
+    (void)state;
+    static const struct device_ops ops = {
+        .name = "revoking", .handle = revoking_handle, .is_prompt = true};
+    const uint32_t states[] = {SLOT_FREE, SLOT_COMPLETE, SLOT_PROCESSING, 4, UINT32_MAX};
+    for (size_t i = 0; i < 5; i++) {
+        struct guest *guest = one_vcpu();
+        struct revoking_device device = {.guest = guest, .state = states[i]};
+        device.base.device.ops = &ops;
+        guest->client.device = &device.base.device;
+        guest_ask(guest, 0, mmio_read(GUEST_MMIO, 4));
+        poller_round(guest->poller);
+        assert_int_equal(guest_state(guest, 0), states[i]);
+        assert_int_equal(guest_value(guest, 0), 0);
+        assert_int_equal(device.base.calls, 1);
+        assert_int_equal(guest_counter(guest, PAGE_REVOKED), 1);
+        assert_int_equal(guest_counter(guest, PAGE_REQUESTS), 0);
+        assert_int_equal(page_in_flight(guest->page), 0);
+        guest_destroy(guest);
+    }
+}
+
 static void a_ticket_settles_once(void **state)
 {
     (void)state;
@@ -513,6 +549,7 @@ int main(void)
         cmocka_unit_test(row13_unknown_states_are_counted_once_and_not_touched),
         cmocka_unit_test(row14_pending_again_while_in_flight_is_not_dispatched_twice),
         cmocka_unit_test(row15_slot_taken_back_in_flight_is_not_written),
+        cmocka_unit_test(row15_slot_taken_back_under_a_prompt_device_is_not_written),
         cmocka_unit_test(a_ticket_settles_once),
         cmocka_unit_test(full_inbox_leaves_the_slot_pending),
         cmocka_unit_test(row19_zeroed_page_is_sixteen_invalid_reads),

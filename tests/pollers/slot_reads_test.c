@@ -12,11 +12,12 @@ struct traced_guest {
     struct page_tracer tracer;
 };
 
-static struct traced_guest *traced_create(void (*after)(struct page_tracer *, size_t, bool))
+static struct traced_guest *traced_create(void (*after)(struct page_tracer *, size_t, bool),
+                                          bool is_prompt)
 {
     struct traced_guest *traced = calloc(1, sizeof(*traced));
     assert_non_null(traced);
-    traced->guest = guest_create((struct guest_options){.vcpus = 1});
+    traced->guest = guest_create((struct guest_options){.vcpus = 1, .is_prompt = is_prompt});
     page_tracer_start(&traced->tracer, traced->guest->descriptor, traced->guest->slots);
     page_close(traced->guest->page);
     page_open(traced->guest->page, (struct acrn_io_request *)(void *)traced->tracer.traced);
@@ -41,7 +42,6 @@ static void assert_fields_read_once(const struct page_tracer *tracer)
 {
     const size_t words[] = {WORD(type),
                             WORD(completion_polling),
-                            WORD(kernel_handled),
                             REQUEST_WORD(direction),
                             REQUEST_WORD(address),
                             REQUEST_WORD(size),
@@ -57,11 +57,12 @@ static void assert_fields_read_once(const struct page_tracer *tracer)
 static void each_field_is_read_once(void **state)
 {
     (void)state;
-    struct traced_guest *traced = traced_create(NULL);
+    struct traced_guest *traced = traced_create(NULL, false);
     guest_ask(traced->guest, 0, read_four);
     poller_round(traced->guest->poller);
     assert_int_equal(guest_state(traced->guest, 0), SLOT_COMPLETE);
     assert_fields_read_once(&traced->tracer);
+    assert_int_equal(traced->tracer.reads[WORD(kernel_handled)], 1);
     /* Written: kernel_handled, PROCESSING, value, COMPLETE; nothing else. */
     uint32_t writes = 0;
     for (size_t i = 0; i < PAGE_BYTES / 4; i++)
@@ -69,6 +70,23 @@ static void each_field_is_read_once(void **state)
     assert_int_equal(writes, 4);
     assert_int_equal(traced->tracer.writes[WORD(processed)], 2);
     assert_int_equal(traced->tracer.writes[WORD(kernel_handled)], 1);
+    assert_int_equal(traced->tracer.writes[REQUEST_WORD(value)], 1);
+    traced_destroy(traced);
+}
+
+static void prompt_answer_is_two_stores(void **state)
+{
+    (void)state;
+    struct traced_guest *traced = traced_create(NULL, true);
+    guest_ask(traced->guest, 0, read_four);
+    poller_round(traced->guest->poller);
+    assert_int_equal(guest_state(traced->guest, 0), SLOT_COMPLETE);
+    assert_fields_read_once(&traced->tracer);
+    uint32_t writes = 0;
+    for (size_t i = 0; i < PAGE_BYTES / 4; i++)
+        writes += traced->tracer.writes[i];
+    assert_int_equal(writes, 2);
+    assert_int_equal(traced->tracer.writes[WORD(processed)], 1);
     assert_int_equal(traced->tracer.writes[REQUEST_WORD(value)], 1);
     traced_destroy(traced);
 }
@@ -82,8 +100,8 @@ static void spoil_after_read(struct page_tracer *tracer, size_t offset, bool is_
 
 static void row18_fields_changed_after_their_read_change_nothing(void **state)
 {
-    (void)state;
-    struct traced_guest *traced = traced_create(spoil_after_read);
+    bool is_prompt = *state;
+    struct traced_guest *traced = traced_create(spoil_after_read, is_prompt);
     struct guest *guest = traced->guest;
     guest_ask(guest, 0, write_four);
     /* spoil_after_read works on 8 bytes: type and completion_polling lie in the same ones. The
@@ -107,26 +125,27 @@ static void free_after_value_was_read(struct page_tracer *tracer, size_t offset,
         slot->processed = SLOT_FREE;
 }
 
-static void row16_slot_taken_back_before_the_claim_is_left_to_its_owner(void **state)
+static void row16_slot_taken_back_on_the_way_is_left_to_its_owner(void **state)
 {
-    (void)state;
-    struct traced_guest *traced = traced_create(free_after_value_was_read);
+    bool is_prompt = *state;
+    struct traced_guest *traced = traced_create(free_after_value_was_read, is_prompt);
     struct guest *guest = traced->guest;
     guest_ask(guest, 0, read_four);
     struct acrn_io_request expected = guest->slots[0];
     expected.processed = SLOT_FREE;
     poller_round(guest->poller);
     assert_memory_equal(&guest->slots[0], &expected, sizeof(expected)); /* nothing was stored */
-    assert_int_equal(guest->device.calls, 0);
+    assert_int_equal(guest->device.calls, is_prompt); /* which is asked before the second look */
     assert_int_equal(guest_counter(guest, PAGE_REVOKED), 1);
     assert_int_equal(guest_counter(guest, PAGE_REQUESTS), 0);
+    assert_true(slot_record_is_idle(&guest->page->records[0]));
     traced_destroy(traced);
 }
 
 static void row16_invalid_request_taken_back_is_left_to_its_owner(void **state)
 {
     (void)state;
-    struct traced_guest *traced = traced_create(free_after_value_was_read);
+    struct traced_guest *traced = traced_create(free_after_value_was_read, false);
     struct guest *guest = traced->guest;
     struct guest_access invalid = read_four;
     invalid.size = 3;
@@ -147,8 +166,8 @@ static void flip_polling_after_read(struct page_tracer *tracer, size_t offset, b
 
 static void row20_completion_polling_is_sampled_once_before_complete(void **state)
 {
-    (void)state;
-    struct traced_guest *traced = traced_create(flip_polling_after_read);
+    bool is_prompt = *state;
+    struct traced_guest *traced = traced_create(flip_polling_after_read, is_prompt);
     struct guest *guest = traced->guest;
     guest_ask(guest, 0, read_four);
     poller_round(guest->poller);
@@ -158,14 +177,24 @@ static void row20_completion_polling_is_sampled_once_before_complete(void **stat
     traced_destroy(traced);
 }
 
+#define OF_A_PROMPT_DEVICE(test)                   \
+    {                                              \
+#test "_prompt", test, NULL, NULL, &prompt \
+    }
+
 int main(void)
 {
+    static bool prompt = true; /* *state */
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_field_is_read_once),
-        cmocka_unit_test(row16_slot_taken_back_before_the_claim_is_left_to_its_owner),
+        cmocka_unit_test(prompt_answer_is_two_stores),
+        cmocka_unit_test(row16_slot_taken_back_on_the_way_is_left_to_its_owner),
+        OF_A_PROMPT_DEVICE(row16_slot_taken_back_on_the_way_is_left_to_its_owner),
         cmocka_unit_test(row16_invalid_request_taken_back_is_left_to_its_owner),
         cmocka_unit_test(row18_fields_changed_after_their_read_change_nothing),
+        OF_A_PROMPT_DEVICE(row18_fields_changed_after_their_read_change_nothing),
         cmocka_unit_test(row20_completion_polling_is_sampled_once_before_complete),
+        OF_A_PROMPT_DEVICE(row20_completion_polling_is_sampled_once_before_complete),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -111,14 +111,15 @@ static void value_is_stored_before_complete(void **state)
     const uint64_t expected[] = {0x5555555555667788, 0x1122334455667788, 0x5555555555667788,
                                  0x1122334455667788};
     for (size_t i = 0; i < 4; i++) {
+        enum slot_state from = i % 2 ? SLOT_PENDING : SLOT_PROCESSING;
         store_count = 0;
-        shadow->processed = SLOT_PROCESSING;
+        shadow->processed = from;
         shadow->reqs.mmio_request.value = 0x5555555555555555;
-        assert_true(slot_complete(slot, true, types[i], 0x1122334455667788));
+        assert_true(slot_complete(slot, from, true, types[i], 0x1122334455667788));
         assert_int_equal(store_count, 2);
         assert_int_equal(stores[0].offset, VALUE_OFFSET);
         assert_int_equal(stores[0].value, expected[i]);
-        assert_int_equal(stores[0].state, SLOT_PROCESSING);
+        assert_int_equal(stores[0].state, from);
         assert_int_equal(stores[1].offset, STATE_OFFSET);
         assert_int_equal(stores[1].state, SLOT_COMPLETE);
     }
@@ -130,7 +131,7 @@ static void completed_write_stores_the_state_alone(void **state)
     (void)state;
     struct acrn_io_request *slot = trace();
     shadow->processed = SLOT_PROCESSING;
-    assert_true(slot_complete(slot, false, REQUEST_MMIO, 0x1122334455667788));
+    assert_true(slot_complete(slot, SLOT_PROCESSING, false, REQUEST_MMIO, 0x1122334455667788));
     assert_int_equal(store_count, 1);
     assert_int_equal(stores[0].offset, STATE_OFFSET);
     assert_int_equal(stores[0].state, SLOT_COMPLETE);
@@ -176,11 +177,15 @@ static void lost_completion_stores_nothing(void **state)
 {
     (void)state;
     struct acrn_io_request *slot = trace();
-    const uint32_t states[] = {SLOT_FREE, SLOT_COMPLETE, SLOT_PENDING, 4, UINT32_MAX};
-    for (size_t i = 0; i < 5; i++) {
+    const uint32_t states[] = {SLOT_FREE, SLOT_COMPLETE, SLOT_PENDING, SLOT_PROCESSING,
+                               4,         UINT32_MAX};
+    for (size_t i = 0; i < 6; i++) {
         shadow->processed = states[i];
         struct acrn_io_request before = *shadow;
-        assert_false(slot_complete(slot, true, REQUEST_MMIO, 1));
+        if (states[i] != SLOT_PROCESSING)
+            assert_false(slot_complete(slot, SLOT_PROCESSING, true, REQUEST_MMIO, 1));
+        if (states[i] != SLOT_PENDING)
+            assert_false(slot_complete(slot, SLOT_PENDING, true, REQUEST_MMIO, 1));
         assert_int_equal(store_count, 0);
         assert_memory_equal(shadow, &before, sizeof(before));
     }
@@ -193,11 +198,12 @@ static void completion_that_is_lost_on_the_way_leaves_the_state(void **state)
     struct acrn_io_request *slot = trace();
     const bool writes[] = {false, true};
     const size_t offsets[] = {STATE_OFFSET, VALUE_OFFSET};
-    for (size_t i = 0; i < 2; i++) {
-        take_back_after = offsets[i];
-        take_back_after_write = writes[i];
-        shadow->processed = SLOT_PROCESSING;
-        assert_false(slot_complete(slot, true, REQUEST_MMIO, 1));
+    for (size_t i = 0; i < 4; i++) {
+        enum slot_state from = i < 2 ? SLOT_PENDING : SLOT_PROCESSING;
+        take_back_after = offsets[i % 2];
+        take_back_after_write = writes[i % 2];
+        shadow->processed = from;
+        assert_false(slot_complete(slot, from, true, REQUEST_MMIO, 1));
         assert_int_equal(shadow->processed, SLOT_FREE);
     }
     page_tracer_stop(&tracer);

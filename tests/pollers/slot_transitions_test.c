@@ -159,6 +159,21 @@ static void frozen_poller_leaves_nothing_untold(void **state)
     }
 }
 
+/* Frozen in a device that is prompt: what it was asked for is PENDING, as is what nobody looked at. */
+static void frozen_poller_leaves_no_prompt_device_unanswered(void **state)
+{
+    (void)state;
+    for (uint32_t phase = SLOT_PHASE_IDLE; phase <= SLOT_PHASE_HANDLING; phase++) {
+        struct guest *guest = guest_create((struct guest_options){.vcpus = 1});
+        bool is_handling = phase == SLOT_PHASE_HANDLING;
+        set_record(&guest->page->records[0], (enum slot_phase)phase);
+        guest_set_state(guest, 0, SLOT_PENDING);
+        assert_int_equal(page_settle_frozen(guest->page), is_handling);
+        assert_int_equal(guest_state(guest, 0), is_handling ? SLOT_COMPLETE : SLOT_PENDING);
+        guest_destroy(guest);
+    }
+}
+
 static void frozen_poller_leaves_nothing_unanswered(void **state)
 {
     (void)state;
@@ -199,10 +214,15 @@ static void claim(struct guest *guest)
     slot_claim(&guest->slots[0], true);
 }
 
-/* As answer_at_once of poller_loop.c does: without a record. */
+/* As answer_unclaimed of poller_loop.c does. */
+static void complete_unclaimed(struct guest *guest)
+{
+    slot_complete(&guest->slots[0], SLOT_PENDING, true, REQUEST_MMIO, 0);
+}
+
 static void complete(struct guest *guest)
 {
-    slot_complete(&guest->slots[0], true, REQUEST_MMIO, 0);
+    slot_complete(&guest->slots[0], SLOT_PROCESSING, true, REQUEST_MMIO, 0);
 }
 
 static void settle(struct guest *guest)
@@ -256,6 +276,7 @@ static void page_moves_are_those_of_the_table(void **state)
     for (size_t i = 0; i < PAGE_STATES; i++) {
         uint32_t from = page_states[i];
         note_page(seen, SWEEPER, from, claim);
+        note_page(seen, SWEEPER, from, complete_unclaimed);
         note_page(seen, SWEEPER, from, complete);
         note_page(seen, SWEEPER, from, sweep_while_in_flight);
         note_page(seen, SETTLER, from, settle);
@@ -269,7 +290,7 @@ static void page_moves_are_those_of_the_table(void **state)
         assert_true(seen[i] || page_table[i].actor == REQUESTER || page_table[i].actor == DRIVER);
 }
 
-/* Claim and answer in one go: of an idle slot the sweep touches nothing but PENDING. */
+/* Answered as it stands: of an idle slot the sweep touches nothing but PENDING. */
 static void sweep_of_an_idle_slot_answers_pending_alone(void **state)
 {
     (void)state;
@@ -290,6 +311,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(record_moves_are_those_of_the_table),
         cmocka_unit_test(frozen_poller_leaves_nothing_unanswered),
+        cmocka_unit_test(frozen_poller_leaves_no_prompt_device_unanswered),
         cmocka_unit_test(frozen_poller_leaves_nothing_untold),
         cmocka_unit_test(page_moves_are_those_of_the_table),
         cmocka_unit_test(sweep_of_an_idle_slot_answers_pending_alone),

@@ -65,6 +65,14 @@ static inline const struct device_ops *guest_device_ops(void)
     return &ops;
 }
 
+/* Its requests are answered without a claim. */
+static inline const struct device_ops *guest_prompt_ops(void)
+{
+    static const struct device_ops ops = {
+        .name = "prompt", .handle = guest_device_handle, .is_prompt = true};
+    return &ops;
+}
+
 static inline void guest_client_init(struct client *client, struct guest_device *device,
                                      struct histogram *latency)
 {
@@ -79,6 +87,7 @@ struct guest_options {
     uint32_t vcpus;
     bool has_default_client;
     bool with_inbox;
+    bool is_prompt;
 };
 
 static inline struct guest *guest_create(struct guest_options options)
@@ -94,6 +103,8 @@ static inline struct guest *guest_create(struct guest_options options)
     guest_client_init(&guest->client, &guest->device, guest->latency);
     guest_client_init(&guest->default_client, &guest->default_device, guest->latency);
     guest->default_client.is_default = true;
+    if (options.is_prompt)
+        guest->device.device.ops = guest_prompt_ops();
     if (options.with_inbox) {
         guest->inbox_memory = aligned_alloc(INBOX_ALIGN_BYTES, sizeof(struct inbox));
         guest->client.inbox = inbox_init(guest->inbox_memory);

@@ -180,7 +180,8 @@ static inline void fake_server_sweep(struct fake_server *server)
         fake_server_sync(server);
         server->answer(server->context, i, &access);
         fake_server_sync(server);
-        slot_complete(slot, access.direction == REQUEST_READ, copy.type, access.value);
+        slot_complete(slot, SLOT_PROCESSING, access.direction == REQUEST_READ, copy.type,
+                      access.value);
     }
 }
 

@@ -28,6 +28,28 @@ struct handoff_local : rl::test_suite<handoff_local, 2> {
     }
 };
 
+/* The same, and its device is prompt: no claim. */
+struct handoff_prompt : rl::test_suite<handoff_prompt, 2> {
+    struct machine vm;
+
+    void before()
+    {
+        vm.build(false);
+        vm.device.ops = &prompt_ops;
+    }
+
+    void thread(unsigned index)
+    {
+        if (index == 0)
+            for (unsigned n = 1; n <= REQUESTS; n++) {
+                vm.ask(n);
+                RL_ASSERT(vm.wait_for_answer() == expected_answer(n));
+            }
+        else
+            vm.sweep(REQUESTS);
+    }
+};
+
 /* The client lives elsewhere. */
 struct handoff_inbox : rl::test_suite<handoff_inbox, 3> {
     struct machine vm;
@@ -206,6 +228,8 @@ bool run_handoff(const std::string &name, unsigned preemptions, bool is_quiet)
 {
     if (name == "handoff_local")
         return run_suite<handoff_local>(name.c_str(), preemptions, is_quiet);
+    if (name == "handoff_prompt")
+        return run_suite<handoff_prompt>(name.c_str(), preemptions, is_quiet);
     if (name == "handoff_inbox")
         return run_suite<handoff_inbox>(name.c_str(), preemptions, is_quiet);
     if (name == "handoff_next")

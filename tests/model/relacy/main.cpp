@@ -14,8 +14,8 @@ static const struct suite suites[] = {
     {"handoff_local", run_handoff},      {"handoff_inbox", run_handoff},
     {"handoff_next", run_handoff},       {"handoff_external", run_handoff},
     {"handoff_ticket", run_handoff},     {"handoff_notified", run_handoff},
-    {"handoff_detach", run_handoff},     {"inbox_transfer", run_inbox},
-    {"inbox_revoked", run_inbox},
+    {"handoff_detach", run_handoff},     {"handoff_prompt", run_handoff},
+    {"inbox_transfer", run_inbox},       {"inbox_revoked", run_inbox},
     {"inbox_drained", run_inbox},        {"table_swap", run_table_swap},
     {"mailbox_timeout", run_table_swap}, {"mailbox_brief", run_table_swap},
 };

@@ -73,7 +73,8 @@ static inline int answer_by_address(struct device *, struct request *request)
     return 0;
 }
 
-static const struct device_ops answering_ops = {answer_by_address, NULL};
+static const struct device_ops answering_ops = {answer_by_address, NULL, false};
+static const struct device_ops prompt_ops = {answer_by_address, NULL, true};
 
 /* One VM with one vCPU, everything routed to one client. */
 struct machine {

@@ -67,7 +67,7 @@ static void a_write_is_enough(void **state)
     struct cut cut = cut_create();
     struct lost_page *lost = lost_page_watch(cut.slots);
     assert_int_equal(ftruncate(cut.descriptor, 0), 0);
-    assert_false(slot_complete(&cut.slots[0], true, REQUEST_MMIO, 1));
+    assert_false(slot_complete(&cut.slots[0], SLOT_PROCESSING, true, REQUEST_MMIO, 1));
     assert_true(lost_page_is_lost(lost));
     lost_page_unwatch(lost);
     lost = lost_page_watch(cut.slots);

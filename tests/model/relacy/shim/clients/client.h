@@ -12,6 +12,7 @@ struct late;
 struct device_ops {
     int (*handle)(struct device *device, struct request *request);
     void (*completed)(struct device *device, const struct request *request);
+    bool is_prompt;
 };
 
 struct device {
