@@ -23,7 +23,7 @@
 #include <stdlib.h>
 
 #define VMS_MAX        64u
-#define LOOKS_A_SAMPLE 1024u /* slots of an empty sweep: VMS_MAX * SLOT_COUNT */
+#define LOOKS_A_SAMPLE 4096u /* slots: of all VMs as often as a round sweeps them, which is four times */
 #define EMPTY_SAMPLES  500u
 #define TRIP_SAMPLES   1000u
 #define RATIO_WANTED   1.3

@@ -3,8 +3,7 @@
  * page_look.h - looking at the slots of a page, inline for the pollers' loop: who asks, whom for, and what
  * should not be there.
  *
- * Flow:    a sweep: page_calls -> page_find_pending, of each page_route; between two rounds
- *          page_watch_slot.
+ * Flow:    a sweep: page_find_pending, of each page_route; between two rounds page_watch_slot.
  * Threads: the sweeping poller.
  * Errors:  a state that is none, and a request beyond the vCPUs, are counted and never touched.
  */
@@ -61,38 +60,26 @@ static inline void page_watch_slot(struct page *page)
         page_note_stray_slot(page, slot_index, state);
 }
 
-/* The top bit is set if one of the slots is PENDING, 0: of its state less 1; of the other states it is
- * not. */
+/* Those of slots [count] behind `pending`'s, the last one first: the first becomes bit 0. */
 static inline __attribute__((always_inline)) uint32_t
-page_or_states(const struct acrn_io_request *slots, uint32_t count)
+page_shift_in(uint32_t pending, const struct acrn_io_request *slots, uint32_t count)
 {
-    uint32_t any = 0;
 #pragma GCC unroll 16
-    for (uint32_t i = 0; i < count; i++)
-        any |= slot_state(&slots[i]) - 1;
-    return any;
-}
-
-/* False: no slot is PENDING. One branch for all of them. */
-static inline bool page_calls(const struct page *page)
-{
-    const struct acrn_io_request *slot = page->slots;
-    uint32_t left = page->vcpu_count, any = 0;
-    if (left == SLOT_COUNT)
-        return page_or_states(slot, SLOT_COUNT) >> 31;
-    for (; left >= 4; left -= 4, slot += 4)
-        any |= page_or_states(slot, 4);
-    for (; left > 0; left--, slot++)
-        any |= slot_state(slot) - 1;
-    return any >> 31;
+    for (uint32_t i = count; i-- > 0;)
+        pending = slot_shift_in_pending(pending, &slots[i]);
+    return pending;
 }
 
 /* Slots that are PENDING, one bit each. */
 static inline uint32_t page_find_pending(const struct page *page)
 {
-    uint32_t pending = 0;
-    for (uint32_t i = 0; i < page->vcpu_count; i++)
-        pending |= (uint32_t)(slot_state(&page->slots[i]) == SLOT_PENDING) << i;
+    if (page->vcpu_count == SLOT_COUNT)
+        return page_shift_in(0, page->slots, SLOT_COUNT);
+    uint32_t left = page->vcpu_count, pending = 0;
+    for (; left % 4; left--)
+        pending = page_shift_in(pending, page->slots + left - 1, 1);
+    for (; left > 0; left -= 4)
+        pending = page_shift_in(pending, page->slots + left - 4, 4);
     return pending;
 }
 

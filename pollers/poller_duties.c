@@ -7,6 +7,7 @@
 
 #define DUTY_TIMEOUT_NS    1000000000ull
 #define SWEEPS_OF_ONE_PAGE 32u
+#define SWEEPS_MIN         4u
 
 /* What changes, and how it went. On control's stack: none of the functions below outlives its call. */
 struct duty_change {
@@ -17,14 +18,17 @@ struct duty_change {
     int result;
 };
 
-/* What a round does besides costs as much as a sweep of a page: one that spins does it the less often
- * the fewer pages it has, unless somebody may wait in an inbox. */
+/* What a round does besides costs as much as a sweep of a page or, where there are many pages, a quarter of
+ * a sweep: one that spins does it the less often the fewer pages it has, unless somebody may wait in an
+ * inbox. */
 static void balance(struct poller *poller)
 {
     bool does_more = poller->options.idle == POLLER_IDLE_SPIN && poller->inbox_count == 0 &&
                      poller->process_count == 0 && poller->page_count > 0;
-    poller->more_sweeps = poller->spare_sweeps =
-        does_more ? (SWEEPS_OF_ONE_PAGE - 1) / poller->page_count : 0;
+    uint32_t sweeps = poller->page_count ? SWEEPS_OF_ONE_PAGE / poller->page_count : 0;
+    if (sweeps < SWEEPS_MIN)
+        sweeps = SWEEPS_MIN;
+    poller->more_sweeps = poller->spare_sweeps = does_more ? sweeps - 1 : 0;
 }
 
 static void add_page(void *context)

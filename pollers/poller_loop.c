@@ -249,11 +249,9 @@ static inline uint32_t take(struct poller *poller, struct page *page, uint32_t s
 }
 
 /* Every slot once: a requester that is always PENDING gets one turn, like the others. */
-static inline uint32_t take_calls(struct poller *poller, struct page *page)
+static inline uint32_t take_calls(struct poller *poller, struct page *page, uint32_t pending)
 {
     uint32_t work = 0;
-    uint32_t pending =
-        unlikely(page->has_driver) ? page_driver_find_offered(page) : page_find_pending(page);
     if (unlikely(page->held))
         pending = page_pass_held(page, pending, ticks_now());
     for (; pending; pending &= pending - 1)
@@ -261,46 +259,54 @@ static inline uint32_t take_calls(struct poller *poller, struct page *page)
     return work;
 }
 
-/* A driver's page offers its slots otherwise, and is looked at each time. */
-static inline bool has_calls(const struct page *page)
-{
-    return page->is_open && (unlikely(page_calls(page)) || unlikely(page->has_driver));
-}
+/* Slots that call, of one page. */
+struct calls {
+    uint32_t page_index; /* page_count: of none */
+    uint32_t pending;    /* bit per slot */
+};
 
-/* The first page from page_index on where a slot is PENDING, or page_count. */
-static inline uint32_t find_call(const struct poller *poller, uint32_t page_index)
+/* Of the first page from page_index on that has any. */
+static inline struct calls find_calls(const struct poller *poller, uint32_t page_index)
 {
-    while (page_index < poller->page_count && likely(!has_calls(poller->pages[page_index])))
-        page_index++;
-    return page_index;
+    for (; page_index < poller->page_count; page_index++) {
+        struct page *page = poller->pages[page_index];
+        if (unlikely(!page->is_open))
+            continue;
+        uint32_t pending =
+            unlikely(page->has_driver) ? page_driver_find_offered(page) : page_find_pending(page);
+        if (unlikely(pending))
+            return (struct calls){page_index, pending};
+    }
+    return (struct calls){page_index, 0};
 }
 
 /* These two apart from what a call takes, as registers that this needs would be saved and restored at
  * each page: 10 % of an empty sweep. */
-static __attribute__((noinline)) uint32_t find_next_call(const struct poller *poller,
-                                                         uint32_t page_index)
+static __attribute__((noinline)) struct calls find_next_calls(const struct poller *poller,
+                                                              uint32_t page_index)
 {
-    return find_call(poller, page_index);
+    return find_calls(poller, page_index);
 }
 
 /* Some sweeps, until one finds something. */
-static __attribute__((noinline)) uint32_t find_first_call(struct poller *poller)
+static __attribute__((noinline)) struct calls find_first_calls(struct poller *poller)
 {
-    uint32_t sweeps = 0, page_index;
+    uint32_t sweeps = 0;
+    struct calls calls;
     do {
-        page_index = find_call(poller, 0);
+        calls = find_calls(poller, 0);
         sweeps++;
-    } while (page_index == poller->page_count && sweeps <= poller->more_sweeps);
+    } while (!calls.pending && sweeps <= poller->more_sweeps);
     counter_add(&poller->sweeps, sweeps);
-    return page_index;
+    return calls;
 }
 
 static inline uint32_t sweep(struct poller *poller)
 {
     uint32_t work = 0;
-    for (uint32_t i = find_first_call(poller); i < poller->page_count;
-         i = find_next_call(poller, i + 1))
-        work += take_calls(poller, poller->pages[i]);
+    for (struct calls calls = find_first_calls(poller); calls.pending;
+         calls = find_next_calls(poller, calls.page_index + 1))
+        work += take_calls(poller, poller->pages[calls.page_index], calls.pending);
     return work;
 }
 

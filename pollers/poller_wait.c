@@ -209,7 +209,7 @@ static uint64_t wait_bound(const struct poller *poller)
         if (page_in_flight(page) || page_notify_is_due(&page->notify))
             return 0;
         if (page->is_open && (page->has_driver ? page_driver_find_offered(poller->pages[i]) != 0
-                                               : page_calls(page)))
+                                               : page_find_pending(page) != 0))
             return 0; /* its budget's next period, or room in a ring: no upcall tells of these */
         bound = page->wait_ticks > bound ? page->wait_ticks : bound;
     }

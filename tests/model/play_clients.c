@@ -29,6 +29,12 @@ static void destroy_theirs(struct device *device)
 static const struct device_ops device_ops = {
     .name = "play", .handle = handle_theirs, .reset = reset_theirs, .destroy = destroy_theirs};
 
+static const struct device_ops prompt_ops = {.name = "prompt",
+                                             .handle = handle_theirs,
+                                             .is_prompt = true,
+                                             .reset = reset_theirs,
+                                             .destroy = destroy_theirs};
+
 static void set_default(struct play_step *step)
 {
     reference_set_default(step->vm->model, step->client ? step->client->model : NULL);
@@ -41,7 +47,7 @@ static struct vm_client_options any_client(struct play *play, struct play_vm *vm
     uint64_t seed = play_random(play);
     play_device_init(&client->theirs, seed, is_flaky);
     play_device_init(&client->ours, seed, is_flaky);
-    client->theirs.device.ops = &device_ops;
+    client->theirs.device.ops = play_one_in(play, 2) ? &prompt_ops : &device_ops;
     if (vm->client_count && play_one_in(play, 10))
         snprintf(client->name, sizeof(client->name), "%s", vm->clients[0]->name);
     else
@@ -90,6 +96,7 @@ void play_create_client(struct play *play, struct play_vm *vm)
         client->model->handle = handle_context;
         client->model->context = &client->ours;
         client->model->broken_after = options.broken_after;
+        client->model->is_prompt = options.device && options.device->ops->is_prompt;
         if (client->model->is_far)
             play_step(play, (struct play_step){0});
         if (options.is_default)

@@ -38,6 +38,7 @@ struct reference_client {
     uint32_t poller_index;
     bool is_far; /* lives on another poller than its VM's */
     bool is_external;
+    bool is_prompt; /* answers without a claim, unless it is far */
     bool is_default;
     bool is_broken;
     uint64_t errors, broken_after;

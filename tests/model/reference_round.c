@@ -49,7 +49,7 @@ static void answer_at_once(struct reference_vm *vm, struct acrn_io_request *slot
     vm->counters[PAGE_REQUESTS]++;
     if (reason != PAGE_REQUESTS)
         vm->counters[reason]++;
-    slot->kernel_handled = 0;
+    vm->odd_state[slot - vm->slots] = 0;
     if (slot->reqs.mmio_request.direction != REQUEST_WRITE)
         write_value(slot, slot->type, value);
     slot->processed = SLOT_COMPLETE;
@@ -170,7 +170,8 @@ static void hand_over(struct reference *reference, struct reference_vm *vm,
     struct acrn_io_request *slot = &vm->slots[request->vcpu];
     vm->counters[PAGE_REQUESTS]++;
     vm->odd_state[request->vcpu] = 0;
-    slot->kernel_handled = client->is_default ? 0 : 1;
+    if (!client->is_prompt || client->is_far)
+        slot->kernel_handled = client->is_default ? 0 : 1;
     slot->processed = SLOT_PROCESSING;
     *flight = (struct reference_flight){
         .client = client,

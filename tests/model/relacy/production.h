@@ -11,6 +11,8 @@
 #include "tests/model/relacy/shim/relacy_c.h"
 #include "tests/model/relacy/suites.h"
 
+#define SLOT_PORTABLE /* its slots are not the processor's memory */
+
 #pragma GCC diagnostic ignored "-Wunused-function"
 #pragma GCC diagnostic ignored "-Wunused-variable"
 
@@ -172,7 +174,8 @@ struct machine {
     {
         for (unsigned taken = 0; taken < count;) {
             unsigned answers = page_take_answers(&page);
-            unsigned work = has_calls(&page) ? take_calls(&sweeper, &page) : 0;
+            uint32_t pending = page.is_open ? page_find_pending(&page) : 0;
+            unsigned work = pending ? take_calls(&sweeper, &page, pending) : 0;
             taken += work;
             if (work + answers == 0)
                 rl::yield(1, $);
