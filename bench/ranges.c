@@ -6,7 +6,7 @@
  * time, all the while. In short blocks, in turns, nothing else happens, or control adds and deletes
  * ranges without a pause; requests go anywhere while ranges change anywhere, or all of them to the range
  * next to the one that changes: each change takes from the poller's caches what the next request needs.
- * The latency from claim to completion, as the poller records it, is shown for each: a change is one
+ * The latency from look to completion, as the poller records it, is shown for each: a change is one
  * pointer, and a command between two rounds. Control is bound to the requester's CPU, for there may be
  * but two, and production keeps it off the poller's, too: round trips (shown as well) contain the time it
  * takes from the requester.
@@ -39,7 +39,7 @@ enum phase_kind { QUIET, CHANGING, QUIET_NEAR, CHANGING_NEAR, PHASE_COUNT };
 
 /* All blocks of one kind. */
 struct phase {
-    struct histogram served; /* claim to completion, by the poller */
+    struct histogram served; /* look to completion, by the poller */
     struct histogram trips;  /* by the requester */
     uint64_t changes;
     uint64_t ns;

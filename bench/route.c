@@ -7,7 +7,7 @@
  * compiles the textbook's loop. All hold the same ranges and are asked for the same addresses; all
  * find the same, which is checked before anything is timed.
  *
- * What is timed is latency, as a poller sees it: it looks up once a request, and the claim that follows
+ * What is timed is latency, as a poller sees it: it looks up once a request, and the answer that follows
  * is a locked instruction, which waits until the lookup has retired. So each lookup here begins when
  * the one before is over, by its address, which depends on what that one found, and by a fence, as
  * otherwise predicted branches would go ahead of the data. What a loop with the fence and without a

@@ -31,7 +31,7 @@ struct client {
     struct budget *budget;        /* of the sweeping poller; NULL: any, or it has an inbox */
     uint64_t deadline_ticks;      /* of a request in its inbox; 0: none */
     struct late *late_answers;    /* what a read gets past it; NULL: all-ones */
-    struct histogram *latency;    /* ticks from claim to completion; its count: accesses */
+    struct histogram *latency;    /* ticks from look to completion; its count: accesses */
     bool is_default;              /* takes what no range matches; kernel_handled stays 0 */
     struct budget *inbox_budget;  /* of the poller it lives on; NULL: any, or it has no inbox */
     _Atomic uint64_t late;        /* deadlines of its inbox missed: completed as late_answers says */

@@ -238,6 +238,12 @@ static void dispatch_marks(struct world *world)
     assert_int_equal(world_state(vm, 2), SLOT_PROCESSING);
     assert_int_equal(vm->source.slots[2].kernel_handled, 0);
     assert_int_equal(world_state(vm, 3), SLOT_PENDING);
+    struct vm *nobodys = world_vm(world, "nobodys", 1);
+    world_ask(nobodys, 0, world_read(REQUEST_MMIO, 0, 4));
+    nobodys->source.slots[0].kernel_handled = 77;
+    poller_round(world->pollers[0].poller);
+    assert_int_equal(world_state(nobodys, 0), SLOT_COMPLETE);
+    assert_int_equal(nobodys->source.slots[0].kernel_handled, 77);
 }
 
 static void polling_sampled_before_complete(struct world *world)
@@ -335,7 +341,8 @@ static const struct row rows[] = {
     {"dispatch_marks_who_handles",
      "Slots 0..vcpu_num-1; kernel_handled 1 for non-default clients, 0 "
      "for the default; PROCESSING.",
-     "the same", NULL, NULL, dispatch_marks},
+     "every request", "those that are handed over, or whose device may take its time",
+     "what is answered at once nobody else looks at: COMPLETE without PROCESSING", dispatch_marks},
     {"completion_polling_is_sampled_before_complete",
      "Completion: read completion_polling before storing COMPLETE.", "read at completion",
      "read once, with the request",
