@@ -96,9 +96,9 @@ struct device_ops {
     void (*reset)(struct device *device);
     /* Serves one request. On a read sets request->value. */
     int (*handle)(struct device *device, struct request *request);
-    /* handle() is back within a microsecond or so, whatever it is asked. Its requests are answered as they
-     * stand, without a claim: faster, but should the hypervisor reset the VM meanwhile, and the VM ask
-     * again in that slot, the new request would get the old one's answer. */
+    /* handle() is back within a microsecond or so, whatever it is asked. On the poller that sweeps its VM its
+     * requests are answered as they stand, without a claim (slot.h). What the requester took back meanwhile
+     * it has been asked for, and is not told `completed` of. */
     bool is_prompt;
     /* NULL, or called after the answer is out: for what must not come before it, as a doorbell's
      * ring. On the poller, like handle(), which must be the one that sweeps the VM. */

@@ -163,8 +163,9 @@ bool page_settle(struct page *page, uint32_t slot_index, uint64_t ticket, uint64
  * all-ones. Returns how many. */
 uint32_t page_settle_all(struct page *page);
 
-/* Control at shutdown, once the sweeping poller is frozen (poller_freeze): completes what is in flight,
- * and what that poller had claimed and nobody else has, with all-ones. Returns how many. */
+/* Control at shutdown, once the sweeping poller is frozen (poller_freeze): completes what is in flight, and
+ * what that poller had claimed or asks a device for and nobody else has, with all-ones. Returns how many.
+ * Frozen between an answer and the record's end, that may be the next request in the slot. */
 uint32_t page_settle_frozen(struct page *page);
 
 /* How many slots are in flight now. Any thread. */

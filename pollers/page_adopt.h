@@ -33,7 +33,7 @@
 #include "pollers/page.h"
 
 struct page_adoption {
-    uint32_t pending;  /* nobody had looked at */
+    uint32_t pending;  /* nobody had claimed */
     uint32_t again;    /* had been claimed: PENDING again */
     uint32_t answered; /* with the answer that was known */
     uint32_t ones;     /* nothing could be believed of */

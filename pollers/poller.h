@@ -6,7 +6,7 @@
  *          poller_stop -> poller_destroy.
  *
  *          one round (poller_loop.c): sweep every open page, a few times over if nothing is there: a
- *          PENDING slot is copied, checked, routed, claimed, and handled here or pushed into its
+ *          PENDING slot is copied, checked, routed, and handled here, or claimed and pushed into its
  *          client's inbox or channel, and what came back out of an inbox is completed; then answer
  *          what lies in the inboxes of the clients that live here, drain the channels of other
  *          processes, complete what is past its deadline, and run a command, if there is one.

@@ -37,12 +37,17 @@ static inline bool answer_unclaimed(struct page *page, uint32_t slot_index,
     struct slot_record *record = &page->records[slot_index];
     record->was_full = false; /* if it waited, it does no more */
     record->odd_state = 0;
-    bool is_answered = slot_complete(&page->slots[slot_index], SLOT_PENDING,
-                                     copy->direction != REQUEST_WRITE, copy->type, value);
-    if (is_answered && copy->completion_polling == 0)
+    /* First, so that who has the answer finds it counted. */
+    counter_add(&page->counters[PAGE_REQUESTS], 1);
+    if (unlikely(!slot_complete(&page->slots[slot_index], SLOT_PENDING,
+                                copy->direction != REQUEST_WRITE, copy->type, value))) {
+        counter_add(&page->counters[PAGE_REQUESTS], (uint64_t)-1);
+        counter_add(&page->counters[PAGE_REVOKED], 1);
+        return false;
+    }
+    if (copy->completion_polling == 0)
         page_notify(page, slot_index);
-    counter_add(&page->counters[likely(is_answered) ? PAGE_REQUESTS : PAGE_REVOKED], 1);
-    return is_answered;
+    return true;
 }
 
 /* The same without any client. */
@@ -141,15 +146,18 @@ static inline uint32_t handle_here(struct poller *poller, struct page *page, str
     }
     note_asked(poller, client);
     uint64_t value = ask_device(client, request);
+    bool is_over = true;
     if (likely(is_prompt)) {
-        answer_unclaimed(page, request->vcpu, copy, value & request_ones(request->size_bytes));
+        is_over =
+            answer_unclaimed(page, request->vcpu, copy, value & request_ones(request->size_bytes));
         slot_record_close(record, ticket);
     } else {
         page_answer(page, request->vcpu, ticket, value, true);
     }
-    note_answered(poller, client, request);
+    if (likely(is_over))
+        note_answered(poller, client, request);
     note_asked(poller, NULL);
-    return 1;
+    return is_over;
 }
 
 static inline bool has_room(struct page *page, struct client *client)
@@ -430,7 +438,7 @@ static inline uint32_t round_once(struct poller *poller)
             page_watch_slot(poller->pages[i]);
     }
     poller->awaits_answer = asked != 0;
-    poller->more_sweeps = unlikely(asked) ? 0 : poller->spare_sweeps;
+    poller->more_sweeps = unlikely(asked | timed) ? 0 : poller->spare_sweeps;
     if (poller->inbox_count)
         work += drain_inboxes(poller);
     if (unlikely(poller->process_count || timed))

@@ -3,10 +3,9 @@
  * slot.h - the only file that touches the shared page.
  *
  * Flow:    FREE -> PENDING -> PROCESSING -> COMPLETE -> FREE. The server moves PENDING on to
- *          PROCESSING and COMPLETE; FREE and COMPLETE belong to the hypervisor. What the sweeping poller
- *          answers before it looks at anything else goes from PENDING to COMPLETE: PROCESSING would be
- *          one more locked step on a line that the requester looks at, 4 to 16 % of a round trip (ioreq-bench
- *          rtt), and is for what somebody else may settle.
+ *          PROCESSING and COMPLETE; FREE and COMPLETE belong to the hypervisor. What is refused, and what a
+ *          prompt device (device.h) answers, goes from PENDING to COMPLETE: PROCESSING would be one more
+ *          locked step on a line that the requester looks at, 4 to 16 % of a round trip (ioreq-bench rtt).
  * Threads: the other side is another machine as far as C is concerned: it may change any word at
  *          any time. Each function reads a word at most once, with one instruction, into private
  *          memory; nothing is decided on what the page says afterwards.
@@ -15,6 +14,12 @@
  * Source:  <linux/acrn.h>.
  *
  * PENDING is 0: a page of zeroes reads as 16 pending port reads of no bytes.
+ *
+ * A page has no sequence numbers. Who resets a VM clears it first (vm.h), and nothing is under way then. A
+ * hypervisor that resets it without, while the VM is quick enough to ask again in the same slot, may see the
+ * new request answered with what was meant for the old one, or the value of a read not written: of what is
+ * claimed between the copy and the claim, of what is not between the copy and COMPLETE. That is a fraction of
+ * a microsecond, or as long as the poller is kept from its CPU there. The state word stays right always.
  */
 #ifndef POLLERS_SLOT_H
 #define POLLERS_SLOT_H
@@ -24,6 +29,14 @@
 #include <linux/acrn.h>
 #include <stdatomic.h>
 #include <stddef.h>
+
+#if defined(__SANITIZE_THREAD__)
+#define SLOT_PORTABLE
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define SLOT_PORTABLE
+#endif
+#endif
 
 #define SLOT_COUNT ACRN_IO_REQUEST_MAX
 #define PAGE_BYTES 4096
@@ -88,7 +101,7 @@ static inline uint32_t slot_state(const struct acrn_io_request *slot)
  */
 static inline uint32_t slot_shift_in_pending(uint32_t pending, const struct acrn_io_request *slot)
 {
-#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__) && !defined(SLOT_PORTABLE)
+#if defined(__x86_64__) && !defined(SLOT_PORTABLE)
     __asm__ volatile("cmpl $1, %[state]\n\tadcl %[pending], %[pending]"
                      : [pending] "+r"(pending)
                      : [state] "m"(slot->processed)

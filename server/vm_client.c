@@ -69,12 +69,20 @@ static const struct device_ops handler_ops = {
     .destroy = handler_destroy,
 };
 
+static const struct device_ops prompt_handler_ops = {
+    .name = "handler",
+    .summary = "a function of the program's own",
+    .handle = handler_handle,
+    .is_prompt = true,
+    .destroy = handler_destroy,
+};
+
 static struct device *handler_create(const struct vm_client_options *options)
 {
     struct handler_device *handler = calloc(1, sizeof(*handler));
     if (!handler)
         return NULL;
-    handler->device.ops = &handler_ops;
+    handler->device.ops = options->is_prompt ? &prompt_handler_ops : &handler_ops;
     handler->handle = options->handle;
     handler->context = options->context;
     return &handler->device;
@@ -129,7 +137,7 @@ static int check_options(const struct vm *vm, const struct vm_client_options *op
 static void client_free(struct vm_client *client, bool with_device)
 {
     struct device *device = client->client.device;
-    if (device && (with_device || device->ops == &handler_ops))
+    if (device && (with_device || device->ops->handle == handler_handle))
         device->ops->destroy(device);
     free(client->ranges);
     memory_free(client, client->size_bytes);

@@ -42,8 +42,9 @@ struct vm_client_options {
     struct device *device; /* the client's after success, the caller's after failure */
     int (*handle)(void *context, struct request *request); /* as device_ops.handle, on its poller */
     void *context;
-    uint64_t deadline_ns;  /* of a request to a device on another poller; 0: none */
-    enum late_kind late; /* what a read gets past it */
+    bool is_prompt;       /* of handle: as device_ops.is_prompt */
+    uint64_t deadline_ns; /* of a request to a device on another poller; 0: none */
+    enum late_kind late;  /* what a read gets past it */
     uint64_t late_value;
     uint64_t broken_after; /* errors until the device is asked no more; 0: never */
     struct config_client_interrupt interrupt; /* of the guest, by its device */

@@ -102,6 +102,6 @@ const struct device_ops device_example = {
     .create = example_create,
     .reset = example_reset,
     .handle = example_handle,
-    .is_prompt = true,
+    .is_prompt = true, /* a promise: device.h; leave it out if it is none */
     .destroy = example_destroy,
 };

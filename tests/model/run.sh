@@ -39,8 +39,8 @@ mutant 3           | -DWILD=1             | assertion | record closed before the
 mutant 4           |                      | assertion | ticket without sequence
 mutant 5           |                      | assertion | record opened under the old sequence
 mutant 6           |                      | assertion | clear neither settles nor waits
-mutant 7           | -DWILD=1             | assertion | answered without a look at PROCESSING
-mutant 8           | -DWILD=1             | assertion | look at PROCESSING, then COMPLETE by store
+mutant 7           | -DWILD=1             | assertion | answered without a look at the state
+mutant 8           | -DWILD=1             | assertion | look at the state, then COMPLETE by store
 mutant 9           |                      | assertion | COMPLETE before value
 mutant 10          |                      | assertion | clear forgets the record without winning it
 mutant 11          |                      | assertion | deadline settles beside the gate

@@ -25,8 +25,7 @@
  *                      open that no server can close, since the page has no sequence: the value of
  *                      a late answer may fall into the next request's (before that is claimed), and
  *                      a copy may be of the request before the one that is claimed. A third is the
- *                      price of answers without a claim: from the look to COMPLETE, a fraction of a
- *                      microsecond, in which a VM would have to be reset and ask again.
+ *                      price of answers without a claim: the same from the copy to COMPLETE (slot.h).
  *                      1: with a deadline, 2: with a clear; both together are too many states.
  */
 #define SLOTS 2

@@ -256,8 +256,11 @@ static void create_client(uint32_t index)
     char name[16];
     clients[index].identity = next_identity++ % IDENTITIES;
     snprintf(name, sizeof(name), "client%u", index);
-    const struct vm_client_options options = {
-        .name = name, .poller_index = index % 2, .handle = handle, .context = &clients[index]};
+    const struct vm_client_options options = {.name = name,
+                                              .poller_index = index % 2,
+                                              .handle = handle,
+                                              .context = &clients[index],
+                                              .is_prompt = below(2)};
     int result;
     UNTIL_IN_TIME(result, vm_client_create(vm, &options, &clients[index].client));
     must(result);
@@ -416,6 +419,7 @@ static void each_request_is_answered_once_by_an_owner(void **state)
                   (unsigned long long)operations);
     assert_int_equal(world_counter(vm, PAGE_REQUESTS), answered);
     assert_int_equal(world_settled(vm, PAGE_DROPPED), 0);
+    assert_int_equal(world_counter(vm, PAGE_REVOKED), 0);
     assert_true(answered > 0 && operations > 0);
     world_destroy(&world);
     for (uint32_t i = 0; i < VCPUS; i++)

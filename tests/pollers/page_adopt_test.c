@@ -246,6 +246,16 @@ static void row_44_death_at_each_instruction_of_a_device_here(void **state)
     end();
 }
 
+static void row_44_death_at_each_instruction_of_a_prompt_device(void **state)
+{
+    (void)state;
+    begin((struct guest_options){.vcpus = 1, .is_prompt = true}, false);
+    guest_ask(dying, 0, read_access);
+    step_through(run_round, dying->poller, die_and_recover);
+    assert_int_equal(guest_state(dying, 0), SLOT_COMPLETE);
+    end();
+}
+
 static void row_44_death_at_each_instruction_of_a_device_elsewhere(void **state)
 {
     (void)state;
@@ -288,8 +298,8 @@ static void copy_and_adopt(void *unused)
 static void row_44_death_at_each_instruction_of_an_adoption(void **state)
 {
     (void)state;
-    for (uint32_t round = 0; round < 4; round++) {
-        begin((struct guest_options){.vcpus = 1}, round >= 2);
+    for (uint32_t round = 0; round < 5; round++) {
+        begin((struct guest_options){.vcpus = 1}, round == 2 || round == 3);
         struct slot_record *record = &dying->page->records[0];
         guest_ask(dying, 0, read_access);
         record->type = REQUEST_MMIO;
@@ -304,6 +314,8 @@ static void row_44_death_at_each_instruction_of_an_adoption(void **state)
             guest_set_state(dying, 0, SLOT_PROCESSING);
             assert_true(slot_record_win(record, ticket));
             slot_record_note_answer(record, ticket, GUEST_ANSWER);
+        } else if (round == 4) { /* in a prompt device */
+            slot_record_hold(record);
         } else { /* in a channel, and from there settled half */
             poller_round(dying->poller);
             assert_int_equal(guest_state(dying, 0), SLOT_PROCESSING);
@@ -507,6 +519,7 @@ int main(void)
         cmocka_unit_test(zeroes_are_not_believed),
         cmocka_unit_test(a_slot_that_was_asked_again_is_a_new_request),
         cmocka_unit_test(row_44_death_at_each_instruction_of_a_device_here),
+        cmocka_unit_test(row_44_death_at_each_instruction_of_a_prompt_device),
         cmocka_unit_test(row_44_death_at_each_instruction_of_a_device_elsewhere),
         cmocka_unit_test(row_44_death_at_each_instruction_with_a_process),
         cmocka_unit_test(row_44_death_at_each_instruction_of_an_adoption),

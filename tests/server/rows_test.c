@@ -260,6 +260,7 @@ static void row38_register_and_unregister_under_load_loses_nothing(void **state)
     assert_true(served > 0);
     assert_int_equal(world_counter(vm, PAGE_REQUESTS), answered);
     assert_int_equal(world_settled(vm, PAGE_DROPPED), 0);
+    assert_int_equal(world_counter(vm, PAGE_REVOKED), 0);
     world_destroy(&world);
 }
 
@@ -424,6 +425,7 @@ static void row46_resets_under_load_lose_nothing(void **state)
     }
     assert_int_equal(world_counter(vm, PAGE_REQUESTS), answered);
     assert_int_equal(world_settled(vm, PAGE_DROPPED), 0);
+    assert_int_equal(world_counter(vm, PAGE_REVOKED), 0);
     world_destroy(&world);
 }
 

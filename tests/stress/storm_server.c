@@ -284,7 +284,7 @@ void storm_figures(const struct storm *storm, struct storm_figures *figures)
     {
         const json_t *counters = json_object_get(each, "counters");
         figures->attached += json_is_true(json_object_get(each, "attached"));
-        figures->dropped += number_of(counters, "dropped");
+        figures->dropped += number_of(counters, "dropped") + number_of(counters, "revoked");
         if (strcmp(json_string_value(json_object_get(each, "name")), "again") == 0)
             figures->reset_in_place += number_of(counters, "cleared");
     }
