@@ -117,8 +117,12 @@ static inline __attribute__((always_inline)) struct router_route
 find(struct route *route, enum method method, uint64_t address)
 {
     const struct router_route *found;
+    struct router_route ours;
     if (method == METHOD_OURS)
-        found = router_find_again(route->router, &route->hint, REQUEST_MMIO, address, ACCESS_BYTES);
+        found = router_find_again(route->router, &route->hint, REQUEST_MMIO, address, ACCESS_BYTES,
+                                  &ours)
+                    ? &ours
+                    : NULL;
     else if (method == METHOD_RED_BLACK)
         found = red_black_find(&route->tree, address, ACCESS_BYTES);
     else if (method == METHOD_LIST)

@@ -16,12 +16,13 @@
 static inline struct client *page_route(struct page *page, struct request *request)
 {
     const struct router *router = atomic_load_explicit(&page->router, memory_order_acquire);
-    const struct router_route *found = router_find_again(
-        router, &page->hints[request->vcpu], request->type, request->address, request->size_bytes);
-    if (__builtin_expect(found != NULL, true)) {
-        request->offset = request->address - found->first;
-        request->range_index = found->range_index;
-        return found->client;
+    struct router_route found;
+    if (__builtin_expect(router_find_again(router, &page->hints[request->vcpu], request->type,
+                                           request->address, request->size_bytes, &found),
+                         true)) {
+        request->offset = request->address - found.first;
+        request->range_index = found.range_index;
+        return found.client;
     }
     request->offset = request->address;
     request->range_index = REQUEST_NO_RANGE;

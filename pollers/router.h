@@ -1,38 +1,44 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * router.h - which client owns an address: a B+ tree of segments that do not overlap, for each type,
- * and beside it an index that leads from an address's upper bits past the tree's upper levels.
+ * and beside it an index that has most answers ready, by an address's upper bits.
  *
  * Flow:    router_create (control) -> published to a page -> router_find (poller); meanwhile
  *          router_change (control), then a quiescent point of the poller, then router_reclaim;
  *          router_destroy once the poller has let go of it.
  *
+ *          A lookup: hint, what this reader found last -> bucket of the address, 4 bytes -> its
+ *          outline, which many buckets share -> found, or nothing there; or, where several segments
+ *          meet in a bucket, the tree.
+ *
  *          A change builds beside the tree what it touches - one leaf as a rule, and the nodes above
  *          it only where they split or merge - and stores one pointer in the tree and the buckets of
- *          the index that led to what was replaced: a lookup sees its address as it was before or
- *          as it is after it, and the poller's caches keep all the rest.
+ *          the index that the change concerns: a lookup sees its address as it was before or as it
+ *          is after it, and the poller's caches keep all the rest.
  *
  * Threads: create, change, reclaim and destroy: one thread, control. router_find: any, beside them.
  * Memory:  nodes of 320 bytes, 4 to 8 ranges each, in chunks on the poller's NUMA node; they belong
- *          to the router. What a change replaced is reused after router_reclaim.
+ *          to the router, as do the indexes (router_index.h). What a change replaced is reused after
+ *          router_reclaim.
  * Errors:  ranges that run backwards, or overlap at the same priority, are refused. The whole
  *          access must lie in one range, and in a part of it that no higher one covers; otherwise
  *          nothing is found.
  * Source:  Comer, "The Ubiquitous B-Tree", 1979; read-copy-update for the one pointer.
  *
- * Measured as bench/route.c does, random addresses, ns a lookup at 256, 4096, 65536 ranges, without
- * what other methods of the same binary leave in the caches:
- *     the tree from its root                                     26.8  37.5  73
- *     an index to the leaves, and a search in the leaf           12.5  16.2  33
- *     an index that names the place in the leaf, as here          8.0  13.5  33
- *     the same with leaves of 192 bytes, 16 a segment             7.9  13.4  35
- *     an index to 32-bit first addresses, 8 or 16, by SSE2       18.8  21.5  45 (8), 31 (16)
- *     one segment a bucket, and no tree                          10.0  13.1  77
- * Here an index can be replaced under its readers, which is one load more. AVX-512 in place of counted
- * comparisons: 1.5 to 15 ns slower. Huge pages: no gain below 65536, 1 ns there. A hint that is
- * tested by branches which do not depend on how random addresses compare: 2 ns.
- * From 4096 ranges on it is cache misses: at 65536 there are 2.6 MB of leaves, L2 has 2, and one miss
- * takes 75 ns.
+ * Measured in turns with other methods, as bench/route.c does, random addresses, p50 in ns a lookup at
+ * 256, 4096, 65536 ranges:
+ *     buckets of 8 bytes that name a place in a leaf of 320       9.4  16.0  46.5
+ *     buckets of 16 bytes that are the answer                     8.3  10.1  37.4
+ *     buckets of 8 bytes, with small numbers for the clients      8.7   8.9  24.8
+ *     buckets of 4 bytes and the outlines they share              9.0   9.0  12.3
+ *     these behind a hint that does not help, as here             9.7   9.7  13.0
+ *     these without a hint, the first address and the width
+ *     also beside the index's pointer, compared afterwards        7.3   7.3  10.7
+ *     a hint that helps                                           2.6   2.6   2.6
+ * Huge pages: no gain. At 65536 ranges the index is what has to come from the third cache again when
+ * others have used the second: 75 ns a line, and 4 bytes a bucket are the fewest lines. Ranges of which
+ * no two lie alike have outlines of their own, and take 11, 17, 33 ns; where several meet in a bucket, as
+ * ranges of 4 KiB to 1 MiB do, the tree takes 26, 33, 61.
  */
 #ifndef POLLERS_ROUTER_H
 #define POLLERS_ROUTER_H
@@ -53,17 +59,20 @@ struct router_range {
     uint32_t priority;    /* where ranges overlap, the higher one owns the shared addresses */
 };
 
+/* What a lookup finds. */
 struct router_route {
     uint64_t first; /* of the range, not of the segment: offsets count from here */
     struct client *client;
     uint32_t range_index;
-    uint32_t priority; /* with first: which range */
 };
 
 /* A stretch of addresses that one range owns; two of them share a cache line. */
 struct router_segment {
     uint64_t last;
-    struct router_route route;
+    uint64_t range_first;
+    struct client *client;
+    uint32_t range_index;
+    uint32_t priority; /* with range_first: which range */
 };
 
 /*
@@ -73,50 +82,73 @@ struct router_segment {
 struct router_node {
     _Alignas(64) uint64_t firsts[ROUTER_FANOUT]; /* ascending */
     union {
-        /* Acquire in router_find pairs with control's release: a node is complete when seen. */
+        /* Acquire in router_find_below pairs with control's release: a node is complete when seen. */
         _Atomic(struct router_node *) children[ROUTER_FANOUT];
         struct router_segment segments[ROUTER_FANOUT];
     };
 };
 
+/* To a node, aligned to a cache line, and in the bits that this leaves free how many levels lie between
+ * it and the leaves. */
+#define ROUTER_NODE_MASK   (~(uintptr_t)63)
+#define ROUTER_LEVELS_MASK ((uintptr_t)63)
+
 /*
- * Buckets of 1 << shift addresses each, from `first` on; in front of them and behind them lies no
- * range. What a bucket holds is where to go on for every address in it: a node, aligned to a cache
- * line, and in the bits that this leaves free how many levels lie between it and the leaves, or, where
- * only one segment matters, the segment's place in its leaf.
+ * What a bucket says beside the number of the range: where the range lies, and whose it is. Ranges that
+ * lie alike in their buckets, as devices' do, share an outline. So a few outlines stay in the first cache,
+ * and of all ranges nothing but the buckets is needed.
+ * Never written while a bucket names it, or named it at the readers' last quiescent point.
  */
+struct router_outline {
+    /* What first and last are compared with: an address's place in the bucket, or, where the range
+     * is longer than that, all of it. */
+    uint64_t mask;
+    uint64_t first; /* inclusive; first > last: nothing lies here */
+    uint64_t last;
+    struct client *client;
+};
+
+/* Buckets of 1 << shift addresses each, from `first`, a multiple of that, on; in front of them and
+ * behind them lies no range. */
 struct router_index {
     uint64_t first;
     uint32_t shift;
     uint32_t count;
-    struct router_index *next; /* control's, as is all that follows up to the buckets */
-    size_t size_bytes;
-    uint32_t count_wanted; /* how many there ought to be for the leaves there were */
-    /* Acquire in router_find pairs with control's release: what it leads to is complete. */
-    _Alignas(64) _Atomic uintptr_t buckets[]; /* [count] */
+    const struct router_outline *outlines; /* as many as buckets name */
+    /* An answer: outline << 16 | range_index. From ROUTER_WAYS on a way: there stands the root,
+     * whichever that is; behind it the node's place in units of 64 bytes << 4 | level. Acquire in
+     * router_find pairs with control's release: what it names is complete. */
+    _Atomic uint32_t *buckets; /* [count] */
 };
-
-#define ROUTER_NODE_MASK   (~(uintptr_t)63)
-#define ROUTER_LEVELS_MASK ((uintptr_t)31) /* without ROUTER_PLACED */
-#define ROUTER_PLACED      ((uintptr_t)32)
-#define ROUTER_PLACE_MASK  ((uintptr_t)(ROUTER_FANOUT - 1)) /* with it */
+#define ROUTER_WAYS        0xc0000000u
+#define ROUTER_WAYS_LEVELS 15u
 
 struct router {
     /* Acquire in router_find pairs with control's release. Never NULL. */
-    _Atomic(struct router_index *) indexes[ROUTER_TREES];
+    _Atomic(const struct router_index *) indexes[ROUTER_TREES];
     /* Another one after each change, and in each router: what a hint is worth. A multiple of 4, which
      * leaves room for the type; never 0. */
     _Atomic uint64_t generation;
-    _Atomic uintptr_t roots[ROUTER_TREES]; /* as a bucket; control's */
+    _Atomic uintptr_t roots[ROUTER_TREES]; /* ways; as indexes */
+    uintptr_t nodes_from;                  /* of ways in buckets; constant */
     struct router *older;                  /* for whoever keeps several that are to be destroyed */
+};
+
+/* A segment with all that is known of it. */
+struct router_found {
+    uint64_t first;
+    uint64_t last;
+    struct router_route route;
 };
 
 /* What one reader found last; its own, zeroed at first. A change makes it worthless, so it outlives
  * whatever it points to without looking there. */
 struct router_hint {
-    _Alignas(64) uint64_t first;   /* of the segment */
-    struct router_segment segment; /* whole: 2 ns less than field by field */
-    uint64_t state;                /* the router's generation, and the type */
+    _Alignas(64) uint64_t first; /* of the segment */
+    uint64_t room_bytes;         /* in it, without its first one */
+    struct router_route route;
+    uint64_t state;     /* the router's generation, and the type */
+    uint64_t candidate; /* first of the range met last: twice in a row is worth the stores */
 };
 
 /*
@@ -165,93 +197,98 @@ static inline size_t router_rank(const struct router_node *node, uint64_t addres
            (firsts[7] <= address);
 }
 
-/* The leaf that a bucket leads an address to: 31 steps at most by the mask, 6 from the root of 65536
- * ranges. Apart, as it needs registers that most lookups need not save. */
-const struct router_node *router_descend(uintptr_t bucket, uint64_t address);
+/* The segment of the whole access, or NULL, from a node that the address's way leads through; *first is
+ * the segment's. 31 levels at most by the mask, 6 from the root of 65536 ranges. */
+const struct router_segment *router_find_below(uintptr_t way, uint64_t address, uint32_t size_bytes,
+                                               uint64_t *first);
 
-/* *place of the leaf that is returned is the segment at or below the address, or one that does not
- * reach it either. */
-static inline const struct router_node *router_leaf(uintptr_t bucket, uint64_t address,
-                                                    size_t *place)
+/* Where a bucket of ways leads to. */
+static inline uintptr_t router_way(const struct router *router, uint32_t type, uint32_t bucket)
 {
-    const struct router_node *node = (const struct router_node *)(bucket & ROUTER_NODE_MASK);
-    if (__builtin_expect(bucket & ROUTER_PLACED, 1)) {
-        *place = bucket & ROUTER_PLACE_MASK;
-        return node;
-    }
-    if (__builtin_expect(bucket & ROUTER_LEVELS_MASK, 0))
-        node = router_descend(bucket, address);
-    /* The four lines of segments, while the line of first addresses is on its way: 33 ns instead
-     * of 41 at 65536 ranges. */
-    for (size_t i = 0; i < ROUTER_FANOUT; i += 2)
-        __builtin_prefetch(&node->segments[i]);
-    *place = router_rank(node, address);
-    return node;
+    if (bucket == ROUTER_WAYS)
+        return atomic_load_explicit(&router->roots[type], memory_order_acquire);
+    uintptr_t node = (uintptr_t)((bucket - ROUTER_WAYS) & ~ROUTER_WAYS_LEVELS);
+    return (router->nodes_from + node * (64 / (ROUTER_WAYS_LEVELS + 1))) |
+           (bucket & ROUTER_WAYS_LEVELS);
 }
 
-/* As router_find, from a bucket that the address belongs to. */
-static inline const struct router_segment *router_find_below(uintptr_t bucket, uint64_t address,
-                                                             uint32_t size_bytes, uint64_t *first)
-{
-    size_t place;
-    const struct router_node *node = router_leaf(bucket, address, &place);
-    *first = node->firsts[place];
-    if (address < *first || address + (size_bytes - 1) > node->segments[place].last)
-        return NULL;
-    return &node->segments[place];
-}
+/* The same from there. Apart, as are those two, since most lookups need neither the registers nor the
+ * space. */
+const struct router_segment *router_search(const struct router *router, uint32_t type,
+                                           uint32_t bucket, uint64_t address, uint32_t size_bytes,
+                                           uint64_t *first);
 
-static inline const struct router_segment *router_find_segment(const struct router *router,
-                                                               uint32_t type, uint64_t address,
-                                                               uint32_t size_bytes, uint64_t *first)
+/* Looks up once more, for the hint. */
+void router_remember(const struct router *router, struct router_hint *hint, uint32_t type,
+                     uint64_t address, uint32_t size_bytes);
+
+static inline __attribute__((always_inline)) bool router_look(const struct router *router,
+                                                              uint32_t type, uint64_t address,
+                                                              uint32_t size_bytes,
+                                                              struct router_found *found)
 {
     if (type >= ROUTER_TREES)
-        return NULL;
+        return false;
     const struct router_index *index =
         atomic_load_explicit(&router->indexes[type], memory_order_acquire);
-    uint64_t bucket = (address - index->first) >> index->shift; /* huge if it lies in front */
-    if (bucket >= index->count)
-        return NULL;
-    return router_find_below(atomic_load_explicit(&index->buckets[bucket], memory_order_acquire),
-                             address, size_bytes, first);
+    uint64_t place = (address - index->first) >> index->shift; /* huge if it lies in front */
+    if (place >= index->count)
+        return false;
+    uint32_t bucket = atomic_load_explicit(&index->buckets[place], memory_order_acquire);
+    if (__builtin_expect(bucket >= ROUTER_WAYS, 0)) {
+        uint64_t first;
+        const struct router_segment *segment =
+            router_search(router, type, bucket, address, size_bytes, &first);
+        if (!segment)
+            return false;
+        *found = (struct router_found){
+            first, segment->last, {segment->range_first, segment->client, segment->range_index}};
+        return true;
+    }
+    const struct router_outline *outline = &index->outlines[bucket >> 16];
+    uint64_t begin = address & outline->mask, last = begin + (size_bytes - 1);
+    if ((begin < outline->first) | (last > outline->last))
+        return false;
+    found->first = address - (begin - outline->first);
+    found->last = found->first + (outline->last - outline->first);
+    found->route = (struct router_route){found->first, outline->client, bucket & UINT16_MAX};
+    return true;
 }
 
-/* The route of an access that request_check passed, or NULL. Valid until the poller's next
- * quiescent point. */
-static inline const struct router_route *router_find(const struct router *router, uint32_t type,
-                                                     uint64_t address, uint32_t size_bytes)
+/* The route of an access that request_check passed. False: there is none. Its client is valid until the
+ * poller's next quiescent point. */
+static inline __attribute__((always_inline)) bool router_find(const struct router *router,
+                                                              uint32_t type, uint64_t address,
+                                                              uint32_t size_bytes,
+                                                              struct router_route *route)
 {
-    uint64_t first;
-    const struct router_segment *segment =
-        router_find_segment(router, type, address, size_bytes, &first);
-    return segment ? &segment->route : NULL;
+    struct router_found found;
+    if (!router_look(router, type, address, size_bytes, &found))
+        return false;
+    *route = found.route;
+    return true;
 }
 
-/*
- * The same for a reader that comes again and again: drivers rarely leave a device for one access.
- * Valid until the next call with that hint, or the poller's next quiescent point.
- */
-static inline __attribute__((always_inline)) const struct router_route *
+/* The same for a reader that comes again and again: drivers rarely leave a device for one access. */
+static inline __attribute__((always_inline)) bool
 router_find_again(const struct router *router, struct router_hint *hint, uint32_t type,
-                  uint64_t address, uint32_t size_bytes)
+                  uint64_t address, uint32_t size_bytes, struct router_route *route)
 {
-    /* Acquire: pairs with the release of a change; what is found below is at least as new. */
-    uint64_t generation = atomic_load_explicit(&router->generation, memory_order_acquire);
-    uint64_t offset = address - hint->first, room_bytes = hint->segment.last - hint->first;
     /* Not address >= first: where addresses jump, that is a coin, and is mispredicted. */
-    bool is_inside = (offset <= room_bytes) & (room_bytes - offset >= size_bytes - 1);
-    if (is_inside && hint->state == generation + type)
-        return &hint->segment.route;
-    uint64_t first;
-    const struct router_segment *segment =
-        router_find_segment(router, type, address, size_bytes, &first);
-    if (!segment)
-        return NULL;
-    /* Not read back now: the answer does not wait for these stores. */
-    hint->first = first;
-    hint->segment = *segment;
-    hint->state = generation + type;
-    return &segment->route;
+    uint64_t offset = address - hint->first, room_bytes = hint->room_bytes;
+    if (((offset <= room_bytes) & (room_bytes - offset >= size_bytes - 1)) &&
+        /* Acquire: pairs with the release of a change. */
+        hint->state == atomic_load_explicit(&router->generation, memory_order_acquire) + type) {
+        *route = hint->route;
+        return true;
+    }
+    if (!router_find(router, type, address, size_bytes, route))
+        return false;
+    if (__builtin_expect(hint->candidate == route->first, 0))
+        router_remember(router, hint, type, address, size_bytes);
+    else
+        hint->candidate = route->first;
+    return true;
 }
 
 #endif

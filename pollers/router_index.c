@@ -1,114 +1,80 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "pollers/router_index.h"
 
-#include <assert.h>
+#include "pollers/router_outlines.h"
+#include "pollers/router_saying.h"
 
-/* One segment a bucket where that many fit into the cache beside the leaves, else one leaf a bucket:
- * at 65536 ranges a finer index is slower, 53 ns instead of 33, as its own lines are missed. */
-#define BUCKETS_MIN  8u
-#define BUCKETS_FINE 4096u
+#define BUCKETS_MIN 8u
+#define BUCKETS_MAX 65536u      /* wanted; twice as many where the ranges have grown */
+#define BUCKET_ROOT ROUTER_WAYS /* always right */
+#define WAY_NODES   ((UINT32_MAX - ROUTER_WAYS) / (ROUTER_WAYS_LEVELS + 1))
 
-/* ---- what a bucket holds ----------------------------------------------------------------- */
-
-/* Where an address lies. */
-struct spot {
-    const struct router_node *leaf;
-    size_t place;
-    bool is_covered; /* by the segment in that place */
-    bool has_next;   /* a segment that begins behind the address, if it is not covered: */
-    uint64_t next;   /* there, or a bit earlier */
+/* An index as it lies in memory: what pollers read, control's part, outlines, buckets. */
+struct index_home {
+    struct router_index index;
+    struct index_home *next;
+    size_t size_bytes;
+    size_t leaf_count; /* at first */
+    struct outline_table table;
 };
 
-static struct spot spot_of(uintptr_t root, uint64_t address)
+/* ---- stored ------------------------------------------------------------------------------ */
+
+/* A node that is far from the others is left to the root. */
+static uint32_t bucket_of_way(const struct tour *tour, uintptr_t way)
 {
-    const struct router_node *node = (const struct router_node *)(root & ROUTER_NODE_MASK);
-    struct spot spot = {0};
-    for (uintptr_t levels = root & ROUTER_LEVELS_MASK; levels > 0; levels--) {
-        size_t place = router_rank(node, address), count = tree_child_count(node);
-        if (place + 1 < count) {
-            spot.has_next = true;
-            spot.next = node->firsts[place + 1];
-        }
-        node = tree_child(node, place);
-    }
-    size_t place = router_rank(node, address), count = tree_segment_count(node);
-    spot.leaf = node;
-    spot.place = place;
-    spot.is_covered =
-        count > 0 && address >= node->firsts[place] && address <= node->segments[place].last;
-    if (count > 0 && address < node->firsts[0]) {
-        spot.has_next = true;
-        spot.next = node->firsts[0];
-    } else if (place + 1 < count) {
-        spot.has_next = true;
-        spot.next = node->firsts[place + 1];
-    }
-    return spot;
+    uint64_t node = ((way & ROUTER_NODE_MASK) - tour->nodes_from) / 64;
+    uintptr_t level = way & ROUTER_LEVELS_MASK;
+    if (way == tour->root || node == 0 || node >= WAY_NODES || level > ROUTER_WAYS_LEVELS)
+        return BUCKET_ROOT;
+    return ROUTER_WAYS + (uint32_t)(node * (ROUTER_WAYS_LEVELS + 1) | level);
 }
 
-/* As deep as one goes by either address. */
-static uintptr_t common_node(uintptr_t root, uint64_t first, uint64_t last)
+static uint32_t take(struct index_home *home, const struct saying *saying, const struct tour *tour)
 {
-    uintptr_t levels = root & ROUTER_LEVELS_MASK;
-    const struct router_node *node = (const struct router_node *)(root & ROUTER_NODE_MASK);
-    while (levels > 0) {
-        const struct router_node *child = tree_child(node, router_rank(node, first));
-        if (child != tree_child(node, router_rank(node, last)))
-            break;
-        node = child;
-        levels--;
-    }
-    return (uintptr_t)node | levels;
+    if (saying->way != 0)
+        return bucket_of_way(tour, saying->way);
+    uint32_t outline = outlines_take(&home->table, &saying->outline);
+    return outline == OUTLINES_FULL ? BUCKET_ROOT : outline << 16 | saying->range_index;
 }
 
-/* The bucket of first..last. As long as *holds_until is not passed, the next ones hold the same. */
-static uintptr_t bucket_of(uintptr_t root, uint64_t first, uint64_t last, uint64_t *holds_until)
+static void store_bucket(struct index_home *home, uint64_t i, const struct saying *saying,
+                         const struct tour *tour)
 {
-    struct spot spot = spot_of(root, first);
-    uintptr_t nothing = (uintptr_t)spot.leaf | ROUTER_PLACED | spot.place;
-    /* What lies in front of the first segment is of no interest: it decides which leaf it is. */
-    while (!spot.is_covered) {
-        *holds_until = spot.has_next ? spot.next - 1 : UINT64_MAX;
-        if (!spot.has_next || spot.next > last)
-            return nothing;
-        first = spot.next;
-        spot = spot_of(root, first);
-    }
-    *holds_until = last;
-    uintptr_t bucket = common_node(root, first, last);
-    if (bucket & ROUTER_LEVELS_MASK)
-        return bucket;
-    size_t place = router_rank(spot.leaf, first);
-    if (place != router_rank(spot.leaf, last))
-        return bucket;
-    if (spot.leaf->segments[place].last > last)
-        *holds_until = spot.leaf->segments[place].last;
-    return bucket | ROUTER_PLACED | place;
+    _Atomic uint32_t *place = &home->index.buckets[i];
+    /* Relaxed: control wrote it. */
+    uint32_t before = atomic_load_explicit(place, memory_order_relaxed);
+    uint32_t bucket = take(home, saying, tour);
+    /* A line that pollers read is left alone if nothing changes. Release: pairs with router_find's
+     * acquire. */
+    if (bucket != before)
+        atomic_store_explicit(place, bucket, memory_order_release);
+    if (before < ROUTER_WAYS)
+        outlines_leave(&home->table, before >> 16);
 }
 
-static void store_bucket(struct router_index *index, uint64_t i, uintptr_t bucket)
+/* There was no room for an outline, and in a larger index there would be. */
+static bool is_too_small(const struct index_home *home)
 {
-    /* Relaxed: control wrote it. A line that pollers read is left alone if nothing changes. */
-    if (atomic_load_explicit(&index->buckets[i], memory_order_relaxed) == bucket)
-        return;
-    /* Release: pairs with router_find's acquire. */
-    atomic_store_explicit(&index->buckets[i], bucket, memory_order_release);
+    return home->table.was_full && home->table.capacity < home->table.limit;
 }
 
-/* All buckets with addresses of span. */
-static void fill(struct router_index *index, uintptr_t root, struct tree_span span)
+/* All buckets with addresses of span; of an index that nobody sees, until it turns out to be too small. */
+static void fill(struct index_home *home, struct tour tour, struct tree_span span, bool is_seen)
 {
+    const struct router_index *index = &home->index;
     uint64_t width = (uint64_t)1 << index->shift;
     uint64_t begin = span.first > index->first ? (span.first - index->first) >> index->shift : 0;
-    uint64_t holds_until = 0;
-    uintptr_t bucket = 0;
-    for (uint64_t i = begin; i < index->count; i++) {
+    struct saying saying;
+    bool is_known = false;
+    for (uint64_t i = begin; i < index->count && (is_seen || !is_too_small(home)); i++) {
         uint64_t first = index->first + (i << index->shift), last = first + (width - 1);
         if (first > span.last)
             break;
-        if (bucket == 0 || holds_until < last)
-            bucket = bucket_of(root, first, last, &holds_until);
-        store_bucket(index, i, bucket);
+        if (!is_known || saying.holds_until < last)
+            saying = saying_of(&tour, first, last);
+        is_known = true;
+        store_bucket(home, i, &saying, &tour);
     }
 }
 
@@ -141,16 +107,14 @@ static uint32_t power_of_two(size_t count)
     return (uint32_t)1 << bit_count(count - 1);
 }
 
+/* One segment a bucket, if they lie evenly. */
 static uint32_t count_wanted(size_t leaf_count)
 {
-    size_t fine = leaf_count * ROUTER_FANOUT;
-    size_t count = fine < BUCKETS_FINE ? fine : BUCKETS_FINE;
-    if (count < leaf_count)
-        count = leaf_count;
+    size_t count = leaf_count * ROUTER_FANOUT;
     if (count < BUCKETS_MIN)
         count = BUCKETS_MIN;
-    if (count > ROUTER_INDEX_BUCKETS_MAX / 2)
-        count = ROUTER_INDEX_BUCKETS_MAX / 2;
+    if (count > BUCKETS_MAX)
+        count = BUCKETS_MAX;
     return power_of_two(count);
 }
 
@@ -161,23 +125,25 @@ static struct tree_span window_of(const struct router_index *index)
         index->first, index->first + ((uint64_t)(index->count - 1) << index->shift) + (width - 1)};
 }
 
-static bool is_good(const struct router_index *index, struct tree_span content, uint32_t wanted)
+static bool is_good(const struct index_home *home, struct tree_span content, size_t leaf_count)
 {
-    struct tree_span window = window_of(index);
-    return content.first >= window.first && content.last <= window.last &&
-           wanted / 2 < index->count_wanted && wanted > index->count_wanted / 4 &&
-           (window.last - window.first) / 4 <= content.last - content.first;
+    struct tree_span window = window_of(&home->index);
+    uint32_t wanted = count_wanted(leaf_count), before = count_wanted(home->leaf_count);
+    /* Not for the first leaf beyond a power of two. */
+    bool is_crowded = wanted > before && leaf_count > home->leaf_count + home->leaf_count / 4;
+    return content.first >= window.first && content.last <= window.last && !is_crowded &&
+           wanted > before / 4 && (window.last - window.first) / 4 <= content.last - content.first;
 }
 
 /*
  * What the buckets of the next index are to hold: all there is, and so that ranges added one after
  * the other do not each need another index, as much again on the side where it left `before`.
  */
-static struct tree_span window_for(struct tree_span content, const struct router_index *before)
+static struct tree_span window_for(struct tree_span content, const struct index_home *before)
 {
     if (!before)
         return content;
-    struct tree_span window = window_of(before);
+    struct tree_span window = window_of(&before->index);
     uint64_t more = content.last - content.first;
     /* Far more than there is? Then it was made for what has gone. */
     if ((window.last - window.first) / 4 > more)
@@ -189,113 +155,164 @@ static struct tree_span window_for(struct tree_span content, const struct router
     return window;
 }
 
-static struct router_index *create(struct router_indexes *indexes, struct tree_span window,
-                                   uint32_t wanted)
+/* ---- made, published, freed -------------------------------------------------------------- */
+
+static size_t round_up_to_line(size_t size_bytes)
 {
-    uint32_t bits = bit_count(window.last - window.first), wanted_bits = bit_count(wanted) - 1;
-    uint32_t shift = bits > wanted_bits ? bits - wanted_bits : 0;
-    uint64_t first = window.first >> shift << shift;
-    uint32_t count = (uint32_t)((window.last - first) >> shift) + 1;
-    assert(count <= ROUTER_INDEX_BUCKETS_MAX);
-    size_t size_bytes = sizeof(struct router_index) + count * sizeof(uintptr_t);
-    struct router_index *index = memory_allocate(size_bytes, indexes->node);
-    if (!index)
-        return NULL;
-    index->first = first;
-    index->shift = shift;
-    index->count = count;
-    index->size_bytes = size_bytes;
-    index->count_wanted = wanted;
-    return index;
+    return (size_bytes + 63) & ~(size_t)63;
 }
 
-/* ---- publishing -------------------------------------------------------------------------- */
-
-static void publish(struct router_indexes *indexes, struct router *router, uint32_t type,
-                    struct router_index *index)
+/* As wide as `wanted` for the content make them, or twice as wide if there is much room in window. */
+static struct router_index shape_for(struct tree_span window, struct tree_span content,
+                                     uint32_t wanted)
 {
-    /* Relaxed: control wrote it. */
-    struct router_index *before =
-        atomic_load_explicit(&router->indexes[type], memory_order_relaxed);
-    if (before == index)
+    uint32_t bits = bit_count(content.last - content.first);
+    uint32_t window_bits = bit_count(window.last - window.first);
+    uint32_t wanted_bits = bit_count(wanted) - 1;
+    if (bits + 1 < window_bits)
+        bits = window_bits - 1;
+    uint32_t shift = bits > wanted_bits ? bits - wanted_bits : 0;
+    uint64_t first = window.first >> shift << shift;
+    return (struct router_index){
+        .first = first, .shift = shift, .count = (uint32_t)((window.last - first) >> shift) + 1};
+}
+
+static void destroy(struct index_home *home)
+{
+    outlines_fini(&home->table);
+    memory_free(home, home->size_bytes);
+}
+
+static struct index_home *create(const struct router_index *shape, uint32_t outline_count, int node)
+{
+    size_t outlines_at = round_up_to_line(sizeof(struct index_home));
+    size_t buckets_at = outlines_at + outline_count * sizeof(struct router_outline);
+    size_t size_bytes = buckets_at + shape->count * sizeof(shape->buckets[0]);
+    struct index_home *home = memory_allocate(size_bytes, node);
+    if (!home)
+        return NULL;
+    struct router_outline *outlines = (void *)((char *)home + outlines_at);
+    home->size_bytes = size_bytes;
+    home->index = *shape;
+    home->index.outlines = outlines;
+    home->index.buckets = (void *)((char *)home + buckets_at);
+    /* Relaxed: nobody sees them. */
+    for (uint32_t i = 0; i < shape->count; i++)
+        atomic_store_explicit(&home->index.buckets[i], BUCKET_ROOT, memory_order_relaxed);
+    if (outlines_init(&home->table, outlines, outline_count) < 0) {
+        memory_free(home, size_bytes);
+        return NULL;
+    }
+    return home;
+}
+
+/* Filled, with room for twice the outlines that it needs, as a change needs another one before it can do
+ * without the one before, and for no more than one a bucket. How many is known when it is filled. */
+static struct index_home *create_filled(const struct router_index *shape, struct tour tour,
+                                        int node)
+{
+    uint32_t limit = OUTLINES_MIN + shape->count;
+    limit = limit < OUTLINES_MAX ? limit : OUTLINES_MAX;
+    for (uint32_t count = OUTLINES_MIN;; count *= 4) {
+        count = count < limit ? count : limit;
+        struct index_home *home = create(shape, count, node);
+        if (!home)
+            return NULL;
+        home->table.limit = limit;
+        fill(home, tour, (struct tree_span){0, UINT64_MAX}, false);
+        if (count == limit || (!home->table.was_full && home->table.used_count <= count / 2))
+            return home;
+        destroy(home);
+    }
+}
+
+/* For want of a better one. */
+static _Atomic uint32_t root_buckets[] = {BUCKET_ROOT, BUCKET_ROOT};
+static const struct router_index root_index = {.shift = 63, .count = 2, .buckets = root_buckets};
+
+/* home may be NULL. */
+static void publish(struct router_indexes *indexes, struct router *router, uint32_t type,
+                    struct index_home *home)
+{
+    struct index_home *before = indexes->homes[type];
+    if (before && before == home)
         return;
     /* Release: pairs with router_find's acquire; the buckets are there when it is seen. */
-    atomic_store_explicit(&router->indexes[type], index, memory_order_release);
-    if (before && before != indexes->roots[type]) {
+    atomic_store_explicit(&router->indexes[type], home ? &home->index : &root_index,
+                          memory_order_release);
+    indexes->homes[type] = home;
+    if (before) {
         before->next = indexes->retired;
         indexes->retired = before;
     }
 }
 
-void router_indexes_init(struct router_indexes *indexes, struct router *router, void *roots_memory,
-                         int node)
+void router_indexes_init(struct router_indexes *indexes, struct router *router, int node)
 {
     indexes->node = node;
+    /* Relaxed: control wrote it. Nodes lie on both sides of the first one. */
+    uintptr_t root = atomic_load_explicit(&router->roots[0], memory_order_relaxed);
+    router->nodes_from = (root & ROUTER_NODE_MASK) - (uintptr_t)WAY_NODES / 2 * 64;
     for (uint32_t type = 0; type < ROUTER_TREES; type++) {
-        struct router_index *index =
-            (void *)((char *)roots_memory + type * ROUTER_INDEX_ROOT_BYTES);
-        index->shift = 63;
-        index->count = 2;
-        indexes->roots[type] = index;
         indexes->leaf_counts[type] = 1;
+        publish(indexes, router, type, NULL);
     }
-    for (uint32_t type = 0; type < ROUTER_TREES; type++)
-        router_indexes_update(indexes, router, type, &(struct tree_outcome){0});
 }
 
 void router_indexes_update(struct router_indexes *indexes, struct router *router, uint32_t type,
                            const struct tree_outcome *outcome)
 {
-    /* Relaxed: control wrote both. */
+    /* Relaxed: control wrote it. */
     uintptr_t root = atomic_load_explicit(&router->roots[type], memory_order_relaxed);
-    struct router_index *index = atomic_load_explicit(&router->indexes[type], memory_order_relaxed);
-    struct router_index *fallback = indexes->roots[type];
+    const struct tour tour = {.root = root, .nodes_from = router->nodes_from};
+    struct index_home *home = indexes->homes[type];
     indexes->leaf_counts[type] += (size_t)outcome->leaves;
-    /* Always right, for readers it still has. */
-    store_bucket(fallback, 0, root);
-    store_bucket(fallback, 1, root);
     struct tree_span content;
     if (!content_of(root, &content)) {
-        publish(indexes, router, type, fallback);
+        publish(indexes, router, type, NULL);
         return;
     }
-    uint32_t wanted = count_wanted(indexes->leaf_counts[type]);
-    if (index != fallback && is_good(index, content, wanted)) {
-        fill(index, root, outcome->span);
+    size_t leaf_count = indexes->leaf_counts[type];
+    bool is_kept = home && is_good(home, content, leaf_count);
+    if (is_kept)
+        fill(home, tour, outcome->span, true);
+    if (is_kept && !is_too_small(home))
         return;
-    }
-    index = create(indexes, window_for(content, index != fallback ? index : NULL), wanted);
-    if (index)
-        fill(index, root, (struct tree_span){0, UINT64_MAX});
-    publish(indexes, router, type, index ? index : fallback);
+    struct router_index shape =
+        is_kept ? home->index
+                : shape_for(window_for(content, home), content, count_wanted(leaf_count));
+    struct index_home *created = create_filled(&shape, tour, indexes->node);
+    if (created)
+        created->leaf_count = is_kept ? home->leaf_count : leaf_count;
+    else if (is_kept)
+        return; /* all it says is right */
+    publish(indexes, router, type, created);
 }
 
 void router_indexes_reclaim(struct router_indexes *indexes)
 {
+    for (uint32_t type = 0; type < ROUTER_TREES; type++)
+        if (indexes->homes[type])
+            outlines_reclaim(&indexes->homes[type]->table);
     while (indexes->retired) {
-        struct router_index *next = indexes->retired->next;
-        memory_free(indexes->retired, indexes->retired->size_bytes);
+        struct index_home *next = indexes->retired->next;
+        destroy(indexes->retired);
         indexes->retired = next;
     }
 }
 
-struct memory_block router_indexes_block(const struct router_indexes *indexes,
-                                         const struct router *router, size_t index)
+struct memory_block router_indexes_block(const struct router_indexes *indexes, size_t index)
 {
-    for (uint32_t type = 0; type < ROUTER_TREES; type++) {
-        /* Relaxed: control wrote it. */
-        const struct router_index *one =
-            atomic_load_explicit(&router->indexes[type], memory_order_relaxed);
-        if (one != indexes->roots[type] && index-- == 0)
-            return (struct memory_block){one, one->size_bytes};
-    }
+    for (uint32_t type = 0; type < ROUTER_TREES; type++)
+        if (indexes->homes[type] && index-- == 0)
+            return (struct memory_block){indexes->homes[type], indexes->homes[type]->size_bytes};
     return (struct memory_block){NULL, 0};
 }
 
-void router_indexes_free(struct router_indexes *indexes, struct router *router)
+void router_indexes_free(struct router_indexes *indexes)
 {
-    for (uint32_t type = 0; type < ROUTER_TREES; type++)
-        if (indexes->roots[type])
-            publish(indexes, router, type, indexes->roots[type]);
     router_indexes_reclaim(indexes);
+    for (uint32_t type = 0; type < ROUTER_TREES; type++)
+        if (indexes->homes[type])
+            destroy(indexes->homes[type]);
 }

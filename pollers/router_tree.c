@@ -107,7 +107,7 @@ int tree_init(_Atomic uintptr_t *root, struct router_nodes *nodes)
     memset(leaf, 0, sizeof(*leaf));
     for (size_t i = 0; i < ROUTER_FANOUT; i++)
         leaf->firsts[i] = UINT64_MAX; /* and every last is 0: nothing lies there */
-    /* Release: pairs with router_find's acquire, as in publish. */
+    /* Release: pairs with router_way's acquire, as in publish_root. */
     atomic_store_explicit(root, (uintptr_t)leaf, memory_order_release);
     return 0;
 }
@@ -119,8 +119,8 @@ size_t tree_append(struct tree_item *segments, size_t count, struct tree_item se
     struct tree_item *last = count ? &segments[count - 1] : NULL;
     /* First address and priority name a range: two that share both would overlap. */
     if (last && last->segment.last + 1 == segment.first &&
-        last->segment.route.first == segment.segment.route.first &&
-        last->segment.route.priority == segment.segment.route.priority) {
+        last->segment.range_first == segment.segment.range_first &&
+        last->segment.priority == segment.segment.priority) {
         last->segment.last = segment.segment.last;
         return count;
     }
@@ -293,7 +293,7 @@ static void publish_child(struct place place, struct router_node *child)
 {
     size_t count = tree_child_count(place.node);
     size_t end = place.index + 1 < count ? place.index + 1 : ROUTER_FANOUT;
-    /* Release: pairs with router_find's acquire. Of repeated places a lookup reads only one. */
+    /* Release: pairs with router_find_below's acquire. Of repeated places a lookup reads only one. */
     for (size_t i = place.index; i < end; i++)
         atomic_store_explicit(&place.node->children[i], child, memory_order_release);
 }
@@ -316,7 +316,7 @@ static int publish_root(struct replacement *change, _Atomic uintptr_t *root, siz
             return result;
     }
     assert(level < LEVELS_MAX);
-    /* Release: pairs with router_find's acquire. */
+    /* Release: pairs with router_way's acquire. */
     atomic_store_explicit(root, (uintptr_t)change->items[0].child | level, memory_order_release);
     return 0;
 }

@@ -149,8 +149,10 @@ __attribute__((noipa)) uint64_t find_batch(const struct router *router, const ui
 uint64_t find_batch(const struct router *router, const uint64_t *addresses)
 {
     uint64_t sum = 0;
+    struct router_route route;
     for (uint32_t i = 0; i < FIND_BATCH; i++)
-        sum += router_find(router, REQUEST_MMIO, addresses[i], 4)->range_index;
+        if (router_find(router, REQUEST_MMIO, addresses[i], 4, &route))
+            sum += route.range_index;
     return sum;
 }
 

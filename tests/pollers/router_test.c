@@ -14,6 +14,13 @@
 
 static struct client clients[4];
 
+static const struct router_route *find(const struct router *router, uint32_t type, uint64_t address,
+                                       uint32_t size_bytes)
+{
+    static _Thread_local struct router_route route;
+    return router_find(router, type, address, size_bytes, &route) ? &route : NULL;
+}
+
 static struct router_range range(uint32_t type, uint64_t first, uint64_t last)
 {
     return (struct router_range){first, last, &clients[0], type, 0, 0};
@@ -83,7 +90,7 @@ static void empty_router_finds_nothing(void **state)
     struct router *router = NULL;
     assert_int_equal(router_create(NULL, 0, MEMORY_ANY_NODE, &router, NULL), 0);
     for (uint32_t type = 0; type < REQUEST_TYPE_COUNT; type++)
-        assert_null(router_find(router, type, 0, 1));
+        assert_null(find(router, type, 0, 1));
     router_destroy(router);
 }
 
@@ -95,13 +102,13 @@ static void whole_access_must_lie_in_one_range(void **state)
                                           range(REQUEST_MMIO, UINT64_MAX - 15, UINT64_MAX)};
     struct router *router = NULL;
     assert_int_equal(router_create(ranges, 3, MEMORY_ANY_NODE, &router, NULL), 0);
-    assert_non_null(router_find(router, REQUEST_MMIO, 0x1000, 8));
-    assert_non_null(router_find(router, REQUEST_MMIO, 0x1ff8, 8));
-    assert_null(router_find(router, REQUEST_MMIO, 0x1ff9, 8)); /* spans two */
-    assert_null(router_find(router, REQUEST_MMIO, 0xfff, 2));
-    assert_null(router_find(router, REQUEST_MMIO, 0x2fff, 2));
-    assert_null(router_find(router, REQUEST_PORTIO, 0x1000, 1));
-    assert_non_null(router_find(router, REQUEST_MMIO, UINT64_MAX - 7, 8));
+    assert_non_null(find(router, REQUEST_MMIO, 0x1000, 8));
+    assert_non_null(find(router, REQUEST_MMIO, 0x1ff8, 8));
+    assert_null(find(router, REQUEST_MMIO, 0x1ff9, 8)); /* spans two */
+    assert_null(find(router, REQUEST_MMIO, 0xfff, 2));
+    assert_null(find(router, REQUEST_MMIO, 0x2fff, 2));
+    assert_null(find(router, REQUEST_PORTIO, 0x1000, 1));
+    assert_non_null(find(router, REQUEST_MMIO, UINT64_MAX - 7, 8));
     router_destroy(router);
 }
 
@@ -150,7 +157,7 @@ static void finds_what_a_search_of_a_list_finds(void **state)
             uint64_t address = (uint64_t)random() % end;
             uint32_t size = 1u << (random() % 4);
             const struct router_range *expected = find_slowly(ranges, count, type, address, size);
-            const struct router_route *found = router_find(router, type, address, size);
+            const struct router_route *found = find(router, type, address, size);
             assert_int_equal(found != NULL, expected != NULL);
             if (!found)
                 continue;
@@ -183,10 +190,10 @@ static void higher_priority_owns_what_it_shares(void **state)
     };
     struct router *router = NULL;
     assert_int_equal(router_create(ranges, 2, MEMORY_ANY_NODE, &router, NULL), 0);
-    assert_ptr_equal(router_find(router, REQUEST_MMIO, 0x10fc, 4)->client, &clients[0]);
-    assert_ptr_equal(router_find(router, REQUEST_MMIO, 0x1100, 4)->client, &clients[1]);
-    assert_null(router_find(router, REQUEST_MMIO, 0x10fe, 4)); /* in neither as a whole */
-    const struct router_route *behind = router_find(router, REQUEST_MMIO, 0x1200, 8);
+    assert_ptr_equal(find(router, REQUEST_MMIO, 0x10fc, 4)->client, &clients[0]);
+    assert_ptr_equal(find(router, REQUEST_MMIO, 0x1100, 4)->client, &clients[1]);
+    assert_null(find(router, REQUEST_MMIO, 0x10fe, 4)); /* in neither as a whole */
+    const struct router_route *behind = find(router, REQUEST_MMIO, 0x1200, 8);
     assert_ptr_equal(behind->client, &clients[0]);
     assert_int_equal(behind->first, 0x1000); /* offsets still count from the range's beginning */
     router_destroy(router);
@@ -214,7 +221,7 @@ static void overlapping_priorities_agree_with_the_definition(void **state)
         for (uint32_t type = 0; type < ROUTER_TREES; type++) {
             for (uint64_t address = 0; address < 140; address++) {
                 const struct router_range *expected = owner_of(ranges, count, type, address);
-                const struct router_route *found = router_find(router, type, address, 1);
+                const struct router_route *found = find(router, type, address, 1);
                 assert_int_equal(found != NULL, expected != NULL);
                 if (found)
                     assert_int_equal(found->range_index, expected->range_index);

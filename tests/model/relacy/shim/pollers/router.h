@@ -20,12 +20,12 @@ struct router_hint {
     uint64_t state;
 };
 
-static inline const struct router_route *router_find_again(const struct router *router,
-                                                           struct router_hint *, uint32_t,
-                                                           uint64_t, uint32_t)
+static inline bool router_find_again(const struct router *router, struct router_hint *, uint32_t,
+                                     uint64_t, uint32_t, struct router_route *route)
 {
     RL_ASSERT(router->is_alive);
-    return router->route.client ? &router->route : NULL;
+    *route = router->route;
+    return route->client != NULL;
 }
 
 #endif
