@@ -198,7 +198,7 @@ static inline size_t router_rank(const struct router_node *node, uint64_t addres
 }
 
 /* The segment of the whole access, or NULL, from a node that the address's way leads through; *first is
- * the segment's. 31 levels at most by the mask, 6 from the root of 65536 ranges. */
+ * the segment's. 63 levels at most by the mask, 6 from the root of 65536 ranges. */
 const struct router_segment *router_find_below(uintptr_t way, uint64_t address, uint32_t size_bytes,
                                                uint64_t *first);
 
@@ -212,7 +212,7 @@ static inline uintptr_t router_way(const struct router *router, uint32_t type, u
            (bucket & ROUTER_WAYS_LEVELS);
 }
 
-/* The same from there. Apart, as are those two, since most lookups need neither the registers nor the
+/* The same from there. Apart, as is the next, since most lookups need neither the registers nor the
  * space. */
 const struct router_segment *router_search(const struct router *router, uint32_t type,
                                            uint32_t bucket, uint64_t address, uint32_t size_bytes,
@@ -222,6 +222,7 @@ const struct router_segment *router_search(const struct router *router, uint32_t
 void router_remember(const struct router *router, struct router_hint *hint, uint32_t type,
                      uint64_t address, uint32_t size_bytes);
 
+/* As router_find, with all that is known of the segment. */
 static inline __attribute__((always_inline)) bool router_look(const struct router *router,
                                                               uint32_t type, uint64_t address,
                                                               uint32_t size_bytes,
