@@ -123,7 +123,7 @@ grep -hE '^(load|answers|round trip)' "$folder/polled" "$folder/notified"
 printf '\n== The firmware made\n'
 cat "$folder/summary"
 printf '\n== ioreqd saw\n'
-echo "(accesses per device; ns from the poller's claim to the answer; devices this firmware does not"
+echo "(accesses per device; ns from the poller's look to the answer; devices this firmware does not"
 echo "use show 0)"
 "${ctl[@]}" status
 exit $result
