@@ -4,11 +4,9 @@
  * tree and what it costs after each of them, and readers that are under way.
  */
 #include "pollers/memory.h"
-#include "pollers/router.h"
+#include "tests/support/router_reader.h"
 
 #include <errno.h>
-#include <pthread.h>
-#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -567,41 +565,16 @@ static void without_memory_nothing_changes(void **state)
 
 #define STABLE_COUNT 500u
 
-struct reader {
-    struct router *router;
-    _Atomic uint64_t rounds;
-    _Atomic bool is_over;
-    uint64_t misses;
-};
-
-static void *reader_main(void *argument)
+static void look(struct router_reader *reader)
 {
-    struct reader *reader = argument;
-    uint64_t random_state = 1;
-    struct router_hint hint = {0};
-    while (!atomic_load_explicit(&reader->is_over, memory_order_acquire)) {
-        for (int i = 0; i < 32; i++) {
-            random_state = random_state * 6364136223846793005u + 1442695040888963407u;
-            uint64_t index = (random_state >> 33) % STABLE_COUNT;
-            const struct router_route *found =
-                find(reader->router, REQUEST_MMIO, index * 64 + 4, 4);
-            reader->misses += !found || found->first != index * 64 || found->range_index != index;
-            /* Comes and goes, but is never another. */
-            found = find_again(reader->router, &hint, REQUEST_MMIO, index * 64 + 36, 4);
-            reader->misses += found && found->first != index * 64 + 32;
-        }
-        /* Release: pairs with wait_for_reader's acquire; a quiescent point. */
-        atomic_store_explicit(&reader->rounds, reader->rounds + 1, memory_order_release);
-        sched_yield();
+    for (int i = 0; i < 32; i++) {
+        uint64_t index = router_reader_pick(reader, STABLE_COUNT);
+        const struct router_route *found = find(reader->router, REQUEST_MMIO, index * 64 + 4, 4);
+        reader->wrong += !found || found->first != index * 64 || found->range_index != index;
+        /* Comes and goes, but is never another. */
+        found = find_again(reader->router, &reader->hint, REQUEST_MMIO, index * 64 + 36, 4);
+        reader->wrong += found && found->first != index * 64 + 32;
     }
-    return NULL;
-}
-
-static void wait_for_reader(struct reader *reader)
-{
-    uint64_t rounds = atomic_load_explicit(&reader->rounds, memory_order_acquire);
-    while (atomic_load_explicit(&reader->rounds, memory_order_acquire) < rounds + 2)
-        sched_yield();
 }
 
 static void a_reader_never_misses_what_stays(void **state)
@@ -616,9 +589,8 @@ static void a_reader_never_misses_what_stays(void **state)
             index * 64ull, index * 64ull + 31, &clients[0], REQUEST_MMIO, index, 0};
         assert_int_equal(change(subject, &subject->ranges[index]), 0);
     }
-    struct reader reader = {.router = subject->router};
-    pthread_t thread;
-    assert_int_equal(pthread_create(&thread, NULL, reader_main, &reader), 0);
+    struct router_reader reader;
+    assert_int_equal(router_reader_start(&reader, subject->router, look), 0);
     for (int i = 0; i < 3000; i++) {
         uint64_t index = pick(STABLE_COUNT);
         struct router_range range = {
@@ -632,13 +604,12 @@ static void a_reader_never_misses_what_stays(void **state)
             subject->ranges[subject->count++] = range;
         assert_int_equal(change(subject, &range), 0);
         if (i % 3 == 0) {
-            wait_for_reader(&reader);
+            router_reader_pass(&reader);
             router_reclaim(subject->router);
         }
     }
-    atomic_store_explicit(&reader.is_over, true, memory_order_release);
-    pthread_join(thread, NULL);
-    assert_int_equal(reader.misses, 0);
+    router_reader_stop(&reader);
+    assert_int_equal(reader.wrong, 0);
     router_destroy(subject->router);
     free(subject);
 }

@@ -54,6 +54,14 @@ static void assert_fields_read_once(const struct page_tracer *tracer)
     assert_int_equal(tracer->reads[REQUEST_WORD(value) + 1], 0);
 }
 
+static uint32_t count_writes(const struct page_tracer *tracer)
+{
+    uint32_t writes = 0;
+    for (size_t i = 0; i < PAGE_BYTES / 4; i++)
+        writes += tracer->writes[i];
+    return writes;
+}
+
 static void each_field_is_read_once(void **state)
 {
     (void)state;
@@ -64,10 +72,7 @@ static void each_field_is_read_once(void **state)
     assert_fields_read_once(&traced->tracer);
     assert_int_equal(traced->tracer.reads[WORD(kernel_handled)], 1);
     /* Written: kernel_handled, PROCESSING, value, COMPLETE; nothing else. */
-    uint32_t writes = 0;
-    for (size_t i = 0; i < PAGE_BYTES / 4; i++)
-        writes += traced->tracer.writes[i];
-    assert_int_equal(writes, 4);
+    assert_int_equal(count_writes(&traced->tracer), 4);
     assert_int_equal(traced->tracer.writes[WORD(processed)], 2);
     assert_int_equal(traced->tracer.writes[WORD(kernel_handled)], 1);
     assert_int_equal(traced->tracer.writes[REQUEST_WORD(value)], 1);
@@ -82,10 +87,7 @@ static void prompt_answer_is_two_stores(void **state)
     poller_round(traced->guest->poller);
     assert_int_equal(guest_state(traced->guest, 0), SLOT_COMPLETE);
     assert_fields_read_once(&traced->tracer);
-    uint32_t writes = 0;
-    for (size_t i = 0; i < PAGE_BYTES / 4; i++)
-        writes += traced->tracer.writes[i];
-    assert_int_equal(writes, 2);
+    assert_int_equal(count_writes(&traced->tracer), 2);
     assert_int_equal(traced->tracer.writes[WORD(processed)], 1);
     assert_int_equal(traced->tracer.writes[REQUEST_WORD(value)], 1);
     traced_destroy(traced);
