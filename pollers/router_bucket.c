@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "pollers/router_saying.h"
+#include "pollers/router_bucket.h"
 
 /* ---- what lies in a bucket --------------------------------------------------------------- */
 
@@ -69,23 +69,24 @@ static uintptr_t common_node(uintptr_t root, uint64_t first, uint64_t last)
 
 /* ---- what a bucket says ------------------------------------------------------------------ */
 
-static struct saying nothing_until(uint64_t holds_until)
+static struct bucket_content nothing_until(uint64_t holds_until)
 {
-    return (struct saying){.outline = {.mask = UINT64_MAX, .first = 1}, .holds_until = holds_until};
+    return (struct bucket_content){.outline = {.mask = UINT64_MAX, .first = 1},
+                                   .holds_until = holds_until};
 }
 
-static struct saying search(uintptr_t root, uint64_t first, uint64_t last)
+static struct bucket_content search(uintptr_t root, uint64_t first, uint64_t last)
 {
-    return (struct saying){.way = common_node(root, first, last), .holds_until = last};
+    return (struct bucket_content){.way = common_node(root, first, last), .holds_until = last};
 }
 
 /* Of bucket first..last, in which lies nothing but this segment. */
-static struct saying answer(const struct spot *spot, uint64_t first, uint64_t last)
+static struct bucket_content answer(const struct spot *spot, uint64_t first, uint64_t last)
 {
     const struct router_segment *segment = &spot->leaf->segments[spot->place];
     bool is_inside = segment->range_first >= first && segment->last <= last;
     uint64_t mask = is_inside ? last - first : UINT64_MAX;
-    return (struct saying){
+    return (struct bucket_content){
         .outline = {.mask = mask,
                     .first = segment->range_first & mask,
                     .last = segment->last & mask,
@@ -103,7 +104,7 @@ static bool has_answer(const struct spot *spot)
            segment->range_index <= UINT16_MAX;
 }
 
-struct saying saying_of(struct tour *tour, uint64_t first, uint64_t last)
+struct bucket_content bucket_content_of(struct tour *tour, uint64_t first, uint64_t last)
 {
     struct spot spot = spot_of(tour, first);
     uint64_t covered = first;

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * router_saying.h - what a bucket of a router's index is to say of its addresses, by the tree.
+ * router_bucket.h - what a bucket of a router's index is to hold, by the tree.
  *
- * Flow:    router_index.c goes through buckets in ascending order, with one tour: saying_of.
+ * Flow:    router_index.c goes through buckets in ascending order, with one tour: bucket_content_of.
  * Threads: control.
- * Memory:  none; a saying names nodes and clients.
+ * Memory:  none; a content names nodes and clients.
  * Errors:  none.
  */
-#ifndef POLLERS_ROUTER_SAYING_H
-#define POLLERS_ROUTER_SAYING_H
+#ifndef POLLERS_ROUTER_BUCKET_H
+#define POLLERS_ROUTER_BUCKET_H
 
 #include "pollers/router_tree.h"
 
@@ -22,7 +22,7 @@ struct tour {
 };
 
 /* An answer for all addresses of a bucket, or a way to it. */
-struct saying {
+struct bucket_content {
     uintptr_t way; /* 0: an answer: */
     struct router_outline outline;
     uint32_t range_index;
@@ -30,6 +30,6 @@ struct saying {
 };
 
 /* Of bucket first..last, which are 1 << n addresses from a multiple of that on. */
-struct saying saying_of(struct tour *tour, uint64_t first, uint64_t last);
+struct bucket_content bucket_content_of(struct tour *tour, uint64_t first, uint64_t last);
 
 #endif

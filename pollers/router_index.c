@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "pollers/router_index.h"
 
+#include "pollers/router_bucket.h"
 #include "pollers/router_outlines.h"
-#include "pollers/router_saying.h"
 
 #define BUCKETS_MIN 8u
 #define BUCKETS_MAX 65536u      /* wanted; twice as many where the ranges have grown */
@@ -30,21 +30,22 @@ static uint32_t bucket_of_way(const struct tour *tour, uintptr_t way)
     return ROUTER_WAYS + (uint32_t)(node * (ROUTER_WAYS_LEVELS + 1) | level);
 }
 
-static uint32_t take(struct index_home *home, const struct saying *saying, const struct tour *tour)
+static uint32_t take(struct index_home *home, const struct bucket_content *content,
+                     const struct tour *tour)
 {
-    if (saying->way != 0)
-        return bucket_of_way(tour, saying->way);
-    uint32_t outline = outlines_take(&home->table, &saying->outline);
-    return outline == OUTLINES_FULL ? BUCKET_ROOT : outline << 16 | saying->range_index;
+    if (content->way != 0)
+        return bucket_of_way(tour, content->way);
+    uint32_t outline = outlines_take(&home->table, &content->outline);
+    return outline == OUTLINES_FULL ? BUCKET_ROOT : outline << 16 | content->range_index;
 }
 
-static void store_bucket(struct index_home *home, uint64_t i, const struct saying *saying,
+static void store_bucket(struct index_home *home, uint64_t i, const struct bucket_content *content,
                          const struct tour *tour)
 {
     _Atomic uint32_t *place = &home->index.buckets[i];
     /* Relaxed: control wrote it. */
     uint32_t before = atomic_load_explicit(place, memory_order_relaxed);
-    uint32_t bucket = take(home, saying, tour);
+    uint32_t bucket = take(home, content, tour);
     /* A line that pollers read is left alone if nothing changes. Release: pairs with router_find's
      * acquire. */
     if (bucket != before)
@@ -65,16 +66,16 @@ static void fill(struct index_home *home, struct tour tour, struct tree_span spa
     const struct router_index *index = &home->index;
     uint64_t width = (uint64_t)1 << index->shift;
     uint64_t begin = span.first > index->first ? (span.first - index->first) >> index->shift : 0;
-    struct saying saying;
+    struct bucket_content content;
     bool is_known = false;
     for (uint64_t i = begin; i < index->count && (is_seen || !is_too_small(home)); i++) {
         uint64_t first = index->first + (i << index->shift), last = first + (width - 1);
         if (first > span.last)
             break;
-        if (!is_known || saying.holds_until < last)
-            saying = saying_of(&tour, first, last);
+        if (!is_known || content.holds_until < last)
+            content = bucket_content_of(&tour, first, last);
         is_known = true;
-        store_bucket(home, i, &saying, &tour);
+        store_bucket(home, i, &content, &tour);
     }
 }
 
