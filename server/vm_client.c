@@ -63,19 +63,10 @@ static void handler_destroy(struct device *device)
 }
 
 static const struct device_ops handler_ops = {
-    .name = "handler",
-    .summary = "a function of the program's own",
-    .handle = handler_handle,
-    .destroy = handler_destroy,
-};
+    .name = "handler", .handle = handler_handle, .destroy = handler_destroy};
 
 static const struct device_ops prompt_handler_ops = {
-    .name = "handler",
-    .summary = "a function of the program's own",
-    .handle = handler_handle,
-    .is_prompt = true,
-    .destroy = handler_destroy,
-};
+    .name = "handler", .handle = handler_handle, .is_prompt = true, .destroy = handler_destroy};
 
 static struct device *handler_create(const struct vm_client_options *options)
 {
