@@ -23,7 +23,7 @@
 #include <stdlib.h>
 
 #define VMS_MAX        64u
-#define LOOKS_A_SAMPLE 4096u /* slots: of all VMs as often as a round sweeps them, which is four times */
+#define LOOKS_A_SAMPLE 4096u /* slots of an empty sweep: VMS_MAX * SLOT_COUNT, some times */
 #define EMPTY_SAMPLES  500u
 #define TRIP_SAMPLES   1000u
 #define RATIO_WANTED   1.3
@@ -103,22 +103,24 @@ static uint32_t look_prefetched(struct acrn_io_request *const *slots, uint32_t v
     return pending;
 }
 
-/* A round of the poller is several sweeps when nothing is found, and what else there is to do. */
-static uint32_t look_ours(struct poller *poller, uint32_t sweeps)
+/* A round of the poller is several sweeps when nothing is found, and what else there is to do: *sweeps are
+ * wanted, and may become more. */
+static uint32_t look_ours(struct poller *poller, uint32_t *sweeps)
 {
-    uint64_t end = poller_figures(poller).sweeps + sweeps;
+    uint64_t begin = poller_figures(poller).sweeps, made = 0;
     uint32_t work = 0;
-    while (poller_figures(poller).sweeps < end)
+    for (; made < *sweeps; made = poller_figures(poller).sweeps - begin)
         work += poller_round(poller);
+    *sweeps = (uint32_t)made;
     return work;
 }
 
-static uint32_t look(struct sweep *sweep, enum look how, uint32_t sweeps)
+static uint32_t look(struct sweep *sweep, enum look how, uint32_t *sweeps)
 {
     uint32_t work = 0;
     if (how == LOOK_OURS)
         return look_ours(sweep->poller, sweeps);
-    for (uint32_t i = 0; i < sweeps; i++)
+    for (uint32_t i = 0; i < *sweeps; i++)
         switch (how) {
         case LOOK_UNROLLED:
             work += look_unrolled(sweep->slots, sweep->vm_count);
@@ -137,9 +139,10 @@ static int run_empty(void *context, uint32_t how, uint64_t *samples, uint32_t co
     struct sweep *sweep = context;
     uint32_t sweeps = LOOKS_A_SAMPLE / SLOT_COUNT / sweep->vm_count, work = 0;
     for (uint32_t i = 0; i < count; i++) {
+        uint32_t made = sweeps;
         uint64_t begin = ticks_now();
-        work += look(sweep, (enum look)how, sweeps);
-        samples[i] = ticks_now() - begin;
+        work += look(sweep, (enum look)how, &made);
+        samples[i] = (ticks_now() - begin) * sweeps / made;
     }
     return work == 0 ? 0 : -EIO;
 }
