@@ -7,35 +7,14 @@
 
 #define REQUESTS 2u
 
-/* The client lives on the sweeping poller. */
-struct handoff_local : rl::test_suite<handoff_local, 2> {
+/* The client lives on the sweeping poller; where its device is prompt, there is no claim. */
+template <bool is_prompt> struct handoff_here : rl::test_suite<handoff_here<is_prompt>, 2> {
     struct machine vm;
 
     void before()
     {
         vm.build(false);
-    }
-
-    void thread(unsigned index)
-    {
-        if (index == 0)
-            for (unsigned n = 1; n <= REQUESTS; n++) {
-                vm.ask(n);
-                RL_ASSERT(vm.wait_for_answer() == expected_answer(n));
-            }
-        else
-            vm.sweep(REQUESTS);
-    }
-};
-
-/* The same, and its device is prompt: no claim. */
-struct handoff_prompt : rl::test_suite<handoff_prompt, 2> {
-    struct machine vm;
-
-    void before()
-    {
-        vm.build(false);
-        vm.device.ops = &prompt_ops;
+        vm.device.ops = is_prompt ? &prompt_ops : &answering_ops;
     }
 
     void thread(unsigned index)
@@ -227,9 +206,9 @@ struct handoff_notified : rl::test_suite<handoff_notified, 3> {
 bool run_handoff(const std::string &name, unsigned preemptions, bool is_quiet)
 {
     if (name == "handoff_local")
-        return run_suite<handoff_local>(name.c_str(), preemptions, is_quiet);
+        return run_suite<handoff_here<false>>(name.c_str(), preemptions, is_quiet);
     if (name == "handoff_prompt")
-        return run_suite<handoff_prompt>(name.c_str(), preemptions, is_quiet);
+        return run_suite<handoff_here<true>>(name.c_str(), preemptions, is_quiet);
     if (name == "handoff_inbox")
         return run_suite<handoff_inbox>(name.c_str(), preemptions, is_quiet);
     if (name == "handoff_next")
