@@ -2,7 +2,7 @@
 /*
  * The hot path. A request's way through this file, top to bottom:
  *
- *   take_calls -> dispatch -> request_check -> (pci_ports) -> router_find
+ *   poller_find_first_calls -> take_calls -> dispatch -> request_check -> (answer_pci_ports) -> page_route
  *       -> handle_here: the device, slot_complete
  *       or hand_over: slot_claim, the client's inbox -> inbox_drain, on its poller: the device
  *                         -> page_take_answers, on this one again: page_settle
@@ -11,15 +11,15 @@
  * No system call, allocation, lock, log, division by a variable or unbounded loop.
  */
 #include "clients/external.h"
+#include "pollers/answer_at_once.h"
 #include "pollers/budget_serve.h"
 #include "pollers/deadlines.h"
 #include "pollers/inbox_drain.h"
 #include "pollers/inbox_serve.h"
 #include "pollers/notify_ring.h"
-#include "pollers/page_look.h"
 #include "pollers/page_settle.h"
-#include "pollers/pci_ports.h"
 #include "pollers/poller_internal.h"
+#include "pollers/poller_look.h"
 #include "pollers/poller_wait.h"
 #include "pollers/process_serve.h"
 #include "pollers/ticks.h"
@@ -29,81 +29,6 @@
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
-
-/* Completes a slot as it stands, PENDING. False, and counted: the requester took it back. */
-static inline bool answer_unclaimed(struct page *page, uint32_t slot_index,
-                                    const struct slot_copy *copy, uint64_t value)
-{
-    struct slot_record *record = &page->records[slot_index];
-    record->was_full = false; /* if it waited, it does no more */
-    record->odd_state = 0;
-    /* First, so that who has the answer finds it counted. */
-    counter_add(&page->counters[PAGE_REQUESTS], 1);
-    if (unlikely(!slot_complete(&page->slots[slot_index], SLOT_PENDING,
-                                copy->direction != REQUEST_WRITE, copy->type, value))) {
-        counter_add(&page->counters[PAGE_REQUESTS], (uint64_t)-1);
-        counter_add(&page->counters[PAGE_REVOKED], 1);
-        return false;
-    }
-    if (copy->completion_polling == 0)
-        page_notify(page, slot_index);
-    return true;
-}
-
-/* The same without any client. */
-static bool answer_at_once(struct page *page, uint32_t slot_index, const struct slot_copy *copy,
-                           uint64_t value)
-{
-    return unlikely(page->has_driver) ? page_driver_answer_at_once(page, slot_index, copy, value)
-                                      : answer_unclaimed(page, slot_index, copy, value);
-}
-
-/* Answers what nobody may see, and counts why. */
-static uint32_t refuse(struct page *page, uint32_t slot_index, const struct slot_copy *copy,
-                       enum page_counter reason, uint64_t value)
-{
-    if (!answer_at_once(page, slot_index, copy, value))
-        return 0;
-    counter_add(&page->counters[reason], 1);
-    return 1;
-}
-
-/* The address is written before the answer is out: a guest that goes on finds it, whoever serves it
- * by then. */
-static bool set_or_read_pci_address(struct page *page, uint32_t slot_index,
-                                    const struct slot_copy *copy, const struct request *request)
-{
-    uint32_t before = page_pci_address(page);
-    if (!request_is_read(request))
-        page_set_pci_address(page, (uint32_t)request->value);
-    bool is_answered = answer_at_once(page, slot_index, copy, request->value);
-    if (!is_answered)
-        page_set_pci_address(page, before);
-    return is_answered;
-}
-
-/* An access to the PCI ports of a VM that has them. True: *work is what came of it; false: route
- * the request, as it is now. */
-static bool take_pci_ports(struct page *page, uint32_t slot_index, const struct slot_copy *copy,
-                           struct request *request, uint32_t *work)
-{
-    uint64_t ones = request_ones(request->size_bytes);
-    switch (pci_ports_translate(request, page_pci_address(page))) {
-    case PCI_PORTS_NOT_OURS:
-    case PCI_PORTS_CONFIG:
-        return false;
-    case PCI_PORTS_ANSWERED:
-        *work = set_or_read_pci_address(page, slot_index, copy, request);
-        return true;
-    case PCI_PORTS_DISABLED:
-        *work = answer_at_once(page, slot_index, copy, ones);
-        return true;
-    case PCI_PORTS_CROSSING:
-        *work = refuse(page, slot_index, copy, PAGE_BAD_PCI_PORT, ones);
-        return true;
-    }
-    return false;
-}
 
 /* Claims a slot; false, and counted: the requester took it back. */
 static inline bool claim(struct page *page, const struct client *client,
@@ -213,19 +138,19 @@ static inline uint32_t dispatch(struct poller *poller, struct page *page, uint32
     slot_copy_out(&page->slots[slot_index], &copy);
     enum request_fault fault = request_check(&copy, request);
     if (unlikely(fault != REQUEST_FAULT_NONE))
-        return refuse(page, slot_index, &copy, (enum page_counter)fault,
-                      request_fault_answer(fault, copy.size_bytes));
+        return answer_refused(page, slot_index, &copy, (enum page_counter)fault,
+                              request_fault_answer(fault, copy.size_bytes));
     uint64_t ones = request_ones(request->size_bytes);
     if (unlikely(page->is_clearing))
-        return refuse(page, slot_index, &copy, PAGE_CLEARED, ones);
+        return answer_refused(page, slot_index, &copy, PAGE_CLEARED, ones);
     uint32_t work;
     if (page->has_pci && request->type == REQUEST_PORTIO &&
         unlikely((request->address & ~7ull) == PCI_PORT_ADDRESS) &&
-        take_pci_ports(page, slot_index, &copy, request, &work))
+        answer_pci_ports(page, slot_index, &copy, request, &work))
         return work;
     struct client *client = page_route(page, request);
     if (unlikely(!client))
-        return refuse(page, slot_index, &copy, PAGE_UNROUTED, ones);
+        return answer_refused(page, slot_index, &copy, PAGE_UNROUTED, ones);
     if (unlikely(page->has_budgets)) {
         uint64_t value;
         enum budget_verdict verdict = page_ask_client_budget(page, client, request, &value);
@@ -267,53 +192,11 @@ static inline uint32_t take_calls(struct poller *poller, struct page *page, uint
     return work;
 }
 
-/* Slots that call, of one page. */
-struct calls {
-    uint32_t page_index; /* page_count: of none */
-    uint32_t pending;    /* bit per slot */
-};
-
-/* Of the first page from page_index on that has any. */
-static inline struct calls find_calls(const struct poller *poller, uint32_t page_index)
-{
-    for (; page_index < poller->page_count; page_index++) {
-        struct page *page = poller->pages[page_index];
-        if (unlikely(!page->is_open))
-            continue;
-        uint32_t pending =
-            unlikely(page->has_driver) ? page_driver_find_offered(page) : page_find_pending(page);
-        if (unlikely(pending))
-            return (struct calls){page_index, pending};
-    }
-    return (struct calls){page_index, 0};
-}
-
-/* These two apart from what a call takes, as registers that this needs would be saved and restored at
- * each page: 10 % of an empty sweep. */
-static __attribute__((noinline)) struct calls find_next_calls(const struct poller *poller,
-                                                              uint32_t page_index)
-{
-    return find_calls(poller, page_index);
-}
-
-/* Some sweeps, until one finds something. */
-static __attribute__((noinline)) struct calls find_first_calls(struct poller *poller)
-{
-    uint32_t sweeps = 0;
-    struct calls calls;
-    do {
-        calls = find_calls(poller, 0);
-        sweeps++;
-    } while (!calls.pending && sweeps <= poller->more_sweeps);
-    counter_add(&poller->sweeps, sweeps);
-    return calls;
-}
-
 static inline uint32_t sweep(struct poller *poller)
 {
     uint32_t work = 0;
-    for (struct calls calls = find_first_calls(poller); calls.pending;
-         calls = find_next_calls(poller, calls.page_index + 1))
+    for (struct poller_calls calls = poller_find_first_calls(poller); calls.pending;
+         calls = poller_find_next_calls(poller, calls.page_index + 1))
         work += take_calls(poller, poller->pages[calls.page_index], calls.pending);
     return work;
 }

@@ -22,6 +22,7 @@ namespace
 
 #include "clients/external.h"
 #include "clients/inbox.h"
+#include "pollers/answer_at_once.h"
 #include "pollers/device_call.h"
 #include "pollers/inbox_drain.h"
 #include "pollers/inbox_serve.h"
@@ -30,6 +31,7 @@ namespace
 #include "pollers/page_settle.h"
 #include "pollers/pci_ports.h"
 #include "pollers/poller_internal.h"
+#include "pollers/poller_look.h"
 #include "pollers/poller_wait.h"
 #include "pollers/process_serve.h"
 #include "pollers/ticks.h"

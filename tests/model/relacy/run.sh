@@ -22,7 +22,7 @@ END
 headers=(clients/request.h clients/inbox.h clients/late.h pollers/slot.h pollers/slot_record.h pollers/check.h
          pollers/memory.h pollers/page.h pollers/page_notify.h pollers/page_look.h pollers/page_settle.h
          pollers/pci_ports.h pollers/poller.h pollers/poller_internal.h pollers/device_call.h
-         pollers/inbox_serve.h pollers/inbox_drain.h)
+         pollers/inbox_serve.h pollers/inbox_drain.h pollers/answer_at_once.h pollers/poller_look.h)
 
 # Atomic types, and plain memory that is handed over: the same lines, other types. Without what control
 # alone looks at in a page, word by word.
